@@ -53,12 +53,12 @@ int vf_error_wrap(struct vf_error **err, int code, const char *fmt, ...)
 /* Move *from into *to, if *to is wanted and empty; frees it otherwise. *from is NULL after. */
 void vf_error_move(struct vf_error **to, struct vf_error **from);
 
-enum vf_code vf_error_code(const struct vf_error *e); /* VF_OK for NULL */
-int vf_error_errno(const struct vf_error *e);         /* 0 when none */
-long vf_error_http_status(const struct vf_error *e);  /* 0 when none */
-const char *vf_error_message(const struct vf_error *e); /* borrowed; "" for NULL */
+enum vf_code vf_error_code(const struct vf_error *e);    /* VF_OK for NULL */
+int vf_error_errno(const struct vf_error *e);            /* 0 when none */
+long vf_error_http_status(const struct vf_error *e);     /* 0 when none */
+const char *vf_error_message(const struct vf_error *e);  /* borrowed; "" for NULL */
 const char *vf_error_get_hint(const struct vf_error *e); /* borrowed; NULL when none */
-const char *vf_code_name(int code);                     /* "retry", "auth", ... */
+const char *vf_code_name(int code);                      /* "retry", "auth", ... */
 
 /* One line: outermost frame first, then the message: `vm "web01": disk 1: ...`. Caller frees. */
 char *vf_error_format(const struct vf_error *e);

@@ -11,10 +11,10 @@
 
 /* Counters of one disk, written by the data path, read by the reporter. All in bytes. */
 struct vf_progress {
-    _Atomic uint64_t done_bytes;    /* logical bytes settled, data and zero: 0..total */
-    _Atomic uint64_t data_bytes;    /* of those, written as data */
-    _Atomic uint64_t source_bytes;  /* read from the source, as it came (compressed) */
-    uint64_t total_bytes;           /* capacity; fixed before the copy starts */
+    _Atomic uint64_t done_bytes;   /* logical bytes settled, data and zero: 0..total */
+    _Atomic uint64_t data_bytes;   /* of those, written as data */
+    _Atomic uint64_t source_bytes; /* read from the source, as it came (compressed) */
+    uint64_t total_bytes;          /* capacity; fixed before the copy starts */
 };
 
 enum vf_event_type {
@@ -28,9 +28,9 @@ enum vf_event_type {
 
 struct vf_event {
     enum vf_event_type type;
-    const char *vm;    /* borrowed, may be NULL */
-    unsigned disk;     /* index, for DISK_* */
-    const char *name;  /* of the disk or phase */
+    const char *vm;   /* borrowed, may be NULL */
+    unsigned disk;    /* index, for DISK_* */
+    const char *name; /* of the disk or phase */
     const char *message;
     const struct vf_progress *progress;
     const struct vf_error *error;

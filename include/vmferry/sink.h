@@ -1,6 +1,6 @@
-/* Contract: where the content of one disk goes. Real targets (raw file, qcow2, block device, upload)
- * and the single-task stages in front of them (zero detection, digest, progress, rate, faults) are
- * all sinks; a stage owns the sink behind it.
+/* Contract: where the content of one disk goes. Real targets (raw file, qcow2, block device,
+ * upload) and the single-task stages in front of them (zero detection, digest, progress, rate,
+ * faults) are all sinks; a stage owns the sink behind it.
  *
  * A complete copy gives every byte of [0, size_bytes) exactly once, as data or as zero. Alignment:
  * offsets and lengths are multiples of 512, but for the end of a disk whose size is not.

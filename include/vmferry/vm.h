@@ -17,24 +17,24 @@ enum vf_guest_family { VF_GUEST_OTHER, VF_GUEST_LINUX, VF_GUEST_WINDOWS };
 enum vf_tristate { VF_UNSET, VF_NO, VF_YES };
 
 struct vf_vm_disk {
-    char *label;             /* "Hard disk 1" */
-    int32_t key;             /* vSphere device key; OVF: index */
-    char *source_id;         /* OVF diskId; NULL for vSphere */
-    char *file;              /* "[datastore1] web01/web01.vmdk", or the OVF file reference */
+    char *label;     /* "Hard disk 1" */
+    int32_t key;     /* vSphere device key; OVF: index */
+    char *source_id; /* OVF diskId; NULL for vSphere */
+    char *file;      /* "[datastore1] web01/web01.vmdk", or the OVF file reference */
     char *datastore;
     uint64_t capacity_bytes; /* what the guest sees */
     uint64_t used_bytes;     /* 0: not known */
     bool thin;
-    bool independent;        /* outside snapshots */
-    bool rdm;                /* raw device mapping */
-    bool shared;             /* multi-writer, or a shared bus */
+    bool independent; /* outside snapshots */
+    bool rdm;         /* raw device mapping */
+    bool shared;      /* multi-writer, or a shared bus */
     bool encrypted;
-    char *mode;              /* "persistent", "independent_persistent", ... */
-    char *uuid;              /* backing UUID "6000C29a-5e1f-..." */
+    char *mode; /* "persistent", "independent_persistent", ... */
+    char *uuid; /* backing UUID "6000C29a-5e1f-..." */
     char *change_id;
     enum vf_bus bus;
-    char *controller_type;   /* "ParaVirtualSCSIController", "lsilogic", ... */
-    int32_t bus_number;      /* of the controller */
+    char *controller_type; /* "ParaVirtualSCSIController", "lsilogic", ... */
+    int32_t bus_number;    /* of the controller */
     int32_t unit_number;
     int32_t controller_key;
 };
@@ -42,12 +42,12 @@ struct vf_vm_disk {
 struct vf_vm_nic {
     char *label;
     int32_t key;
-    char *mac;     /* lower case, colons; NULL when not fixed */
-    char *model;   /* "vmxnet3", "e1000e", ... */
-    char *network; /* name on the source */
+    char *mac;            /* lower case, colons; NULL when not fixed */
+    char *model;          /* "vmxnet3", "e1000e", ... */
+    char *network;        /* name on the source */
     bool connected;       /* now */
     bool start_connected; /* at power-on */
-    char **ips;    /* from guest tools */
+    char **ips;           /* from guest tools */
     size_t n_ips;
 };
 
@@ -68,9 +68,9 @@ struct vf_vm {
     char *guest_id;      /* "ubuntu64Guest" */
     char *guest_name;    /* "Ubuntu Linux (64-bit)" */
     char *guest_hostname;
-    char *hardware;      /* "vmx-19" */
+    char *hardware; /* "vmx-19" */
     char *annotation;
-    char **tags;         /* "category/name" or name */
+    char **tags; /* "category/name" or name */
     size_t n_tags;
     enum vf_power power;
     enum vf_firmware firmware;

@@ -1,0 +1,82 @@
+/* HTTP and HTTPS over libcurl: one request with a bounded answer, or a body that streams.
+ *
+ * Threads: a struct vf_http may be used by several threads at once (each request takes a pooled
+ * easy handle; connections are kept alive and shared by the pool). A stream belongs to one thread.
+ * Cancellation: every wait ends within a second of it. Redirects are not followed.
+ */
+#ifndef IMPORTER_BASE_HTTP_H
+#define IMPORTER_BASE_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmferry/cancel.h>
+#include <vmferry/error.h>
+#include <vmferry/stream.h>
+
+/* How one endpoint is reached and trusted. Strings are copied. */
+struct vf_http_options {
+    const char *ca_file;    /* PEM; NULL: the system's roots */
+    const char *thumbprint; /* SHA-1 (20 bytes) or SHA-256 (32) of the leaf, hex, colons optional:
+                               trusts exactly this certificate whatever its name or issuer */
+    bool insecure;          /* verify nothing; only when the user asked for it by name */
+    const char *proxy;      /* URL; NULL: HTTPS_PROXY, HTTP_PROXY, NO_PROXY; "": none */
+    unsigned connect_timeout_ms; /* 0: 15 s */
+    unsigned stall_timeout_ms;   /* no byte for this long is an error; 0: 60 s */
+    const char *user_agent;      /* NULL: "vmferry/VERSION" */
+};
+
+struct vf_http;
+
+/* `cancel` may be NULL and must outlive the client. VF_INVALID for a malformed thumbprint or CA. */
+int vf_http_new(const struct vf_http_options *options, const struct vf_cancel *cancel,
+                struct vf_http **ret_http, struct vf_error **err);
+void vf_http_free(struct vf_http *h);
+
+struct vf_http_request {
+    const char *method; /* NULL: GET, or POST when there is a body */
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
+    const char *cookie;         /* value of the Cookie header; secret, never logged */
+    const void *body;
+    size_t body_len;
+    unsigned timeout_ms;     /* whole request; 0: 120 s. Not used by vf_http_open */
+    size_t max_answer_bytes; /* 0: 64 MiB */
+    /* Byte range asked for: last < first means none. An answer other than 206 is VF_UNSUPPORTED. */
+    bool use_range;
+    uint64_t range_first, range_last;
+};
+
+struct vf_http_response {
+    long status;
+    char *body; /* NUL-terminated behind body_len */
+    size_t body_len;
+    char *headers; /* raw, "Name: value\r\n"... of the last answer */
+};
+
+/* Any status is a success here; transport failures are errors: VF_RETRY (refused, reset, timed out,
+ * cut short), VF_AUTH (certificate: the message gives the thumbprint that was seen and the hint
+ * how to trust it), VF_MISSING (host name unknown), VF_SPACE (answer over the ceiling),
+ * VF_CANCELLED. */
+int vf_http_fetch(struct vf_http *h, const struct vf_http_request *req,
+                  struct vf_http_response *ret_response, struct vf_error **err);
+void vf_http_response_release(struct vf_http_response *r);
+
+/* Value of a header, case-insensitive, trimmed, into a heap string; NULL when absent. */
+char *vf_http_response_header(const struct vf_http_response *r, const char *name);
+
+/* As fetch, but the body comes as a stream; returns when the status is known. A status other than
+ * 200 (206 with a range) is an error that quotes the start of the body. A body shorter than its
+ * Content-Length, or a chunked one without its end, is VF_RETRY at that read. */
+int vf_http_open(struct vf_http *h, const struct vf_http_request *req,
+                 struct vf_stream **ret_stream, struct vf_error **err);
+
+/* Code for an HTTP status: 401, 403 AUTH; 404, 410 MISSING; 409, 412 CONFLICT; 408, 429, 5xx but
+ * 501 RETRY; 416 RANGE; 501 UNSUPPORTED; else INVALID; 2xx OK. */
+enum vf_code vf_http_status_code(long status);
+
+/* Percent-encode for a URL path segment or query value; '/' is encoded too. Caller frees. */
+char *vf_http_escape(const char *s);
+
+#endif
