@@ -17,6 +17,7 @@ struct vf_error {
     long http_status;
     char *message;
     char *hint;
+    char *reason;
     char *frames[MAX_FRAMES]; /* innermost first */
     unsigned n_frames;
 };
@@ -94,6 +95,13 @@ void vf_error_set_http_status(struct vf_error **err, long status)
     }
 }
 
+void vf_error_set_reason(struct vf_error **err, const char *reason)
+{
+    if (err && *err && !(*err)->reason) {
+        (*err)->reason = vf_xstrdup(reason);
+    }
+}
+
 void vf_error_hint(struct vf_error **err, const char *fmt, ...)
 {
     if (!err || !*err || (*err)->hint) {
@@ -145,6 +153,11 @@ long vf_error_http_status(const struct vf_error *e)
     return e ? e->http_status : 0;
 }
 
+const char *vf_error_reason(const struct vf_error *e)
+{
+    return e ? e->reason : NULL;
+}
+
 const char *vf_error_message(const struct vf_error *e)
 {
     return e ? e->message : "";
@@ -187,6 +200,7 @@ void vf_error_free(struct vf_error *e)
     }
     free(e->message);
     free(e->hint);
+    free(e->reason);
     free(e);
 }
 

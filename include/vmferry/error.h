@@ -41,6 +41,11 @@ int vf_error_set_errno(struct vf_error **err, int errnum, const char *fmt, ...)
 /* Remember the HTTP status that led here; 0 is none. No effect without an error. */
 void vf_error_set_http_status(struct vf_error **err, long status);
 
+/* The peer's own machine-readable name of the failure: the type of a vSphere fault, the reason of a
+ * Kubernetes status. For decisions finer than the code; the first one stands. No effect without an
+ * error. */
+void vf_error_set_reason(struct vf_error **err, const char *reason);
+
 /* One action that helps, shown after the message. The innermost hint wins. */
 void vf_error_hint(struct vf_error **err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -56,6 +61,7 @@ void vf_error_move(struct vf_error **to, struct vf_error **from);
 enum vf_code vf_error_code(const struct vf_error *e);    /* VF_OK for NULL */
 int vf_error_errno(const struct vf_error *e);            /* 0 when none */
 long vf_error_http_status(const struct vf_error *e);     /* 0 when none */
+const char *vf_error_reason(const struct vf_error *e);   /* borrowed; NULL when none */
 const char *vf_error_message(const struct vf_error *e);  /* borrowed; "" for NULL */
 const char *vf_error_get_hint(const struct vf_error *e); /* borrowed; NULL when none */
 const char *vf_code_name(int code);                      /* "retry", "auth", ... */

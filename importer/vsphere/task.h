@@ -1,0 +1,30 @@
+/* Tasks: what runs in vSphere after the call that started it has returned. */
+#ifndef IMPORTER_VSPHERE_TASK_H
+#define IMPORTER_VSPHERE_TASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vmferry/error.h>
+
+#include "importer/vsphere/fault.h"
+#include "importer/vsphere/vsphere.h"
+
+/* Called by the waiting thread; percent is 0..100, or -1 while the task is queued or says none. */
+typedef void vf_task_progress_fn(void *opaque, int percent);
+
+struct vf_task_wait {
+    int64_t timeout_ms;            /* 0: 1 hour */
+    bool cleanup;                  /* go on after cancellation, but then for `grace_ms` at most */
+    int64_t grace_ms;              /* 0: 30 s */
+    vf_task_progress_fn *progress; /* may be NULL */
+    void *opaque;
+};
+
+/* Wait for the end of a task ("task-7"). *ret_result (may be NULL) is the reference it gave, NULL
+ * if none. A task that fails gives its fault as error; VF_RETRY past the deadline, the task runs on
+ * then. */
+int vf_task_wait(struct vf_vsphere *vs, const char *task_moref, const struct vf_task_wait *wait,
+                 char **ret_result, struct vf_error **err);
+
+#endif
