@@ -307,6 +307,21 @@ int vf_lane_drain(struct vf_lane *lane, struct vf_error **err)
     return rc ? rc : vf_cancel_check(lane->cancel, err);
 }
 
+int vf_lane_settle(struct vf_lane *lane, int rc, struct vf_error **err)
+{
+    struct vf_error *cause = NULL;
+    int lane_rc = vf_lane_drain(lane, &cause);
+    if (lane_rc && (rc == 0 || (rc == VF_CANCELLED && lane_rc != VF_CANCELLED))) {
+        if (err) {
+            vf_error_clear(err);
+        }
+        vf_error_move(err, &cause);
+        rc = lane_rc;
+    }
+    vf_error_free(cause);
+    return rc;
+}
+
 int vf_lane_wait_turn(struct vf_lane *lane, void *slot, struct vf_error **err)
 {
     struct slot *s = slot_of(lane, slot);

@@ -45,6 +45,10 @@ void vf_lane_abandon(struct vf_lane *lane, void *slot); /* give back unsubmitted
 /* Producer: wait for all; the first error, if any. */
 int vf_lane_drain(struct vf_lane *lane, struct vf_error **err);
 
+/* Producer, once it has ended with `rc` (and *err): wait for all and give the failure to report. A
+ * task's own failure comes before the cancellation with which it ended the producer. */
+int vf_lane_settle(struct vf_lane *lane, int rc, struct vf_error **err);
+
 /* Inside run: wait until every slot submitted earlier has returned. VF_CANCELLED once the lane
  * failed. */
 int vf_lane_wait_turn(struct vf_lane *lane, void *slot, struct vf_error **err);

@@ -1,0 +1,106 @@
+#include "converters/disk/file_io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
+                   uint64_t offset_bytes, struct vf_error **err)
+{
+    const char *p = buf;
+    while (len_bytes > 0) {
+        ssize_t n = pwrite(fd, p, len_bytes, (off_t)offset_bytes);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return vf_error_set_errno(err, n < 0 ? errno : EIO,
+                                      "cannot write \"%s\" at offset %" PRIu64, path, offset_bytes);
+        }
+        p += n;
+        len_bytes -= (size_t)n;
+        offset_bytes += (uint64_t)n;
+    }
+    return 0;
+}
+
+int vf_file_pread(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,
+                  struct vf_error **err)
+{
+    char *p = buf;
+    while (len_bytes > 0) {
+        ssize_t n = pread(fd, p, len_bytes, (off_t)offset_bytes);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return vf_error_set_errno(err, errno, "cannot read \"%s\" at offset %" PRIu64, path,
+                                      offset_bytes);
+        }
+        if (n == 0) {
+            return vf_error_set(err, VF_INVALID, "\"%s\" ends at offset %" PRIu64 ", too early",
+                                path, offset_bytes);
+        }
+        p += n;
+        len_bytes -= (size_t)n;
+        offset_bytes += (uint64_t)n;
+    }
+    return 0;
+}
+
+static int write_zeros(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
+                       struct vf_error **err)
+{
+    static const char zeros[64 << 10];
+    int rc = 0;
+    while (length_bytes > 0 && rc == 0) {
+        size_t part = length_bytes < sizeof zeros ? (size_t)length_bytes : sizeof zeros;
+        rc = vf_file_pwrite(fd, path, zeros, part, offset_bytes, err);
+        offset_bytes += part;
+        length_bytes -= part;
+    }
+    return rc;
+}
+
+static int punch(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
+                 struct vf_error **err)
+{
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset_bytes,
+                  (off_t)length_bytes) == 0) {
+        return 0;
+    }
+    if (errno == EOPNOTSUPP || errno == ENOSYS) {
+        return write_zeros(fd, path, offset_bytes, length_bytes, err);
+    }
+    return vf_error_set_errno(err, errno, "cannot zero \"%s\" at offset %" PRIu64, path,
+                              offset_bytes);
+}
+
+int vf_file_zero(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
+                 struct vf_error **err)
+{
+    uint64_t end = offset_bytes + length_bytes;
+    while (offset_bytes < end) {
+        /* The file position is nobody's: all reading and writing is by offset. */
+        off_t data = lseek(fd, (off_t)offset_bytes, SEEK_DATA);
+        if (data < 0) {
+            if (errno == ENXIO) {
+                return 0; /* hole up to the end of the file */
+            }
+            data = (off_t)offset_bytes;
+        }
+        if ((uint64_t)data >= end) {
+            return 0;
+        }
+        off_t hole = lseek(fd, data, SEEK_HOLE);
+        uint64_t stop = hole < 0 || (uint64_t)hole > end ? end : (uint64_t)hole;
+        int rc = punch(fd, path, (uint64_t)data, stop - (uint64_t)data, err);
+        if (rc) {
+            return rc;
+        }
+        offset_bytes = stop;
+    }
+    return 0;
+}

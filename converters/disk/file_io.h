@@ -1,0 +1,24 @@
+/* Whole reads and writes at an offset, and zeroing without allocation, on a local file; private to
+ * the sinks of this folder. `path` is for errors alone. Thread-safe.
+ */
+#ifndef CONVERTERS_DISK_FILE_IO_H
+#define CONVERTERS_DISK_FILE_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmferry/error.h>
+
+int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
+                   uint64_t offset_bytes, struct vf_error **err);
+
+/* VF_INVALID at a premature end of the file. */
+int vf_file_pread(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,
+                  struct vf_error **err);
+
+/* Make the range read as zero. What is a hole already costs one lseek; data is punched out, or
+ * overwritten where the filesystem cannot punch. */
+int vf_file_zero(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
+                 struct vf_error **err);
+
+#endif
