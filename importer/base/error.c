@@ -15,6 +15,7 @@ struct vf_error {
     enum vf_code code;
     int errnum;
     long http_status;
+    int64_t retry_after_ms;
     char *message;
     char *hint;
     char *reason;
@@ -30,6 +31,7 @@ static void fill(struct vf_error **err, enum vf_code code, int errnum, const cha
     struct vf_error *e = vf_xcalloc(1, sizeof *e);
     e->code = code;
     e->errnum = errnum;
+    e->retry_after_ms = -1;
     e->message = vf_xvasprintf(fmt, ap);
     if (errnum) {
         char *with = vf_xasprintf("%s: %s", e->message, strerror(errnum));
@@ -102,6 +104,13 @@ void vf_error_set_reason(struct vf_error **err, const char *reason)
     }
 }
 
+void vf_error_set_retry_after_ms(struct vf_error **err, int64_t ms)
+{
+    if (err && *err) {
+        (*err)->retry_after_ms = ms < 0 ? -1 : ms;
+    }
+}
+
 void vf_error_hint(struct vf_error **err, const char *fmt, ...)
 {
     if (!err || !*err || (*err)->hint) {
@@ -156,6 +165,11 @@ long vf_error_http_status(const struct vf_error *e)
 const char *vf_error_reason(const struct vf_error *e)
 {
     return e ? e->reason : NULL;
+}
+
+int64_t vf_error_retry_after_ms(const struct vf_error *e)
+{
+    return e ? e->retry_after_ms : -1;
 }
 
 const char *vf_error_message(const struct vf_error *e)

@@ -23,16 +23,19 @@ struct vf_http_options {
     bool insecure;          /* verify nothing; only when the user asked for it by name */
     const char *proxy;      /* URL; NULL: HTTPS_PROXY, HTTP_PROXY, NO_PROXY; "": none */
     unsigned connect_timeout_ms; /* 0: 15 s */
-    unsigned stall_timeout_ms;   /* no byte for this long is an error; 0: 60 s */
+    unsigned stall_timeout_ms;   /* no byte for this long is an error, but for fetch's wait for the
+                                    first one, which timeout_ms bounds; 0: 60 s */
     const char *user_agent;      /* NULL: "vmferry/VERSION" */
 };
 
 struct vf_http;
 
-/* `cancel` may be NULL and must outlive the client. VF_INVALID for a malformed thumbprint or CA. */
+/* `cancel` may be NULL and must outlive the client. VF_INVALID for a malformed thumbprint or CA,
+ * the codes of vf_error_set_errno for a CA file that cannot be opened. A thumbprint goes before the
+ * other ways to trust. */
 int vf_http_new(const struct vf_http_options *options, const struct vf_cancel *cancel,
                 struct vf_http **ret_http, struct vf_error **err);
-void vf_http_free(struct vf_http *h);
+void vf_http_free(struct vf_http *h); /* after its streams */
 
 struct vf_http_request {
     const char *method; /* NULL: GET, or POST when there is a body */
@@ -43,7 +46,9 @@ struct vf_http_request {
     size_t body_len;
     unsigned timeout_ms;     /* whole request; 0: 120 s. Not used by vf_http_open */
     size_t max_answer_bytes; /* 0: 64 MiB */
-    /* Byte range asked for: last < first means none. An answer other than 206 is VF_UNSUPPORTED. */
+    /* Byte range asked for, both ends included; a last of UINT64_MAX is the end of the object. Last
+     * before first is VF_RANGE; another 2xx than 206 is VF_UNSUPPORTED, before its body is read;
+     * a 206 for other bytes is VF_INVALID. */
     bool use_range;
     uint64_t range_first, range_last;
 };
@@ -55,7 +60,9 @@ struct vf_http_response {
     char *headers; /* raw, "Name: value\r\n"... of the last answer */
 };
 
-/* Any status is a success here; transport failures are errors: VF_RETRY (refused, reset, timed out,
+/* `body` stays the caller's, unchanged until fetch returns or the stream is freed.
+ *
+ * Any status is a success here; transport failures are errors: VF_RETRY (refused, reset, timed out,
  * cut short), VF_AUTH (certificate: the message gives the thumbprint that was seen and the hint
  * how to trust it), VF_MISSING (host name unknown), VF_SPACE (answer over the ceiling),
  * VF_CANCELLED. */
@@ -65,6 +72,11 @@ void vf_http_response_release(struct vf_http_response *r);
 
 /* Value of a header, case-insensitive, trimmed, into a heap string; NULL when absent. */
 char *vf_http_response_header(const struct vf_http_response *r, const char *name);
+
+/* The error for a status that is no success: its code, the start of the body, Retry-After. Returns
+ * the code. `host` is the one that answered. */
+int vf_http_response_error(const struct vf_http_response *r, const char *host,
+                           struct vf_error **err);
 
 /* As fetch, but the body comes as a stream; returns when the status is known. A status other than
  * 200 (206 with a range) is an error that quotes the start of the body. A body shorter than its

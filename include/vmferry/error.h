@@ -10,6 +10,7 @@
 #define VMFERRY_ERROR_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Few on purpose. Whoever decides on retry or exit status switches on these, never on text. */
 enum vf_code {
@@ -46,6 +47,10 @@ void vf_error_set_http_status(struct vf_error **err, long status);
  * error. */
 void vf_error_set_reason(struct vf_error **err, const char *reason);
 
+/* How long the peer asked to wait before the next try; negative is none. No effect without an
+ * error. */
+void vf_error_set_retry_after_ms(struct vf_error **err, int64_t ms);
+
 /* One action that helps, shown after the message. The innermost hint wins. */
 void vf_error_hint(struct vf_error **err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -58,13 +63,14 @@ int vf_error_wrap(struct vf_error **err, int code, const char *fmt, ...)
 /* Move *from into *to, if *to is wanted and empty; frees it otherwise. *from is NULL after. */
 void vf_error_move(struct vf_error **to, struct vf_error **from);
 
-enum vf_code vf_error_code(const struct vf_error *e);    /* VF_OK for NULL */
-int vf_error_errno(const struct vf_error *e);            /* 0 when none */
-long vf_error_http_status(const struct vf_error *e);     /* 0 when none */
-const char *vf_error_reason(const struct vf_error *e);   /* borrowed; NULL when none */
-const char *vf_error_message(const struct vf_error *e);  /* borrowed; "" for NULL */
-const char *vf_error_get_hint(const struct vf_error *e); /* borrowed; NULL when none */
-const char *vf_code_name(int code);                      /* "retry", "auth", ... */
+enum vf_code vf_error_code(const struct vf_error *e);      /* VF_OK for NULL */
+int vf_error_errno(const struct vf_error *e);              /* 0 when none */
+long vf_error_http_status(const struct vf_error *e);       /* 0 when none */
+const char *vf_error_reason(const struct vf_error *e);     /* borrowed; NULL when none */
+int64_t vf_error_retry_after_ms(const struct vf_error *e); /* -1 when none */
+const char *vf_error_message(const struct vf_error *e);    /* borrowed; "" for NULL */
+const char *vf_error_get_hint(const struct vf_error *e);   /* borrowed; NULL when none */
+const char *vf_code_name(int code);                        /* "retry", "auth", ... */
 
 /* One line: outermost frame first, then the message: `vm "web01": disk 1: ...`. Caller frees. */
 char *vf_error_format(const struct vf_error *e);

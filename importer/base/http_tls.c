@@ -1,0 +1,211 @@
+/* Whom to trust. libcurl verifies names and sets OpenSSL up; the decision on the certificate
+ * is taken in a callback of ours, which also notes the leaf so that an error can name it.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "importer/base/http_private.h"
+#include "importer/base/mem.h"
+
+/* "AA:BB:" for every byte; one NUL instead of the last colon. */
+#define HEX_SIZE(bytes) ((bytes)*3)
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool parse_thumbprint(const char *text, unsigned char *ret, unsigned *ret_len)
+{
+    unsigned n = 0;
+    while (*text) {
+        int high = hex_value(text[0]);
+        int low = high < 0 ? -1 : hex_value(text[1]);
+        if (low < 0 || n == VF_HTTP_SHA256_BYTES) {
+            return false;
+        }
+        ret[n++] = (unsigned char)(high << 4 | low);
+        text += 2;
+        if (*text == ':' && text[1]) {
+            text++;
+        }
+    }
+    *ret_len = n;
+    return n == VF_HTTP_SHA1_BYTES || n == VF_HTTP_SHA256_BYTES;
+}
+
+static void print_hex(char *out, const unsigned char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        snprintf(out + 3 * i, 4, i + 1 < n ? "%02X:" : "%02X", bytes[i]);
+    }
+}
+
+/* curl would find a bad file only at the first connection, and say little. */
+static int check_ca_file(const char *path, struct vf_error **err)
+{
+    FILE *f = fopen(path, "re");
+    if (!f) {
+        return vf_error_set_errno(err, errno, "cannot open CA file \"%s\"", path);
+    }
+    X509 *cert = PEM_read_X509(f, NULL, NULL, NULL);
+    fclose(f);
+    ERR_clear_error();
+    if (!cert) {
+        vf_error_set(err, VF_INVALID, "CA file \"%s\" holds no certificate in PEM form", path);
+        vf_error_hint(err, "give the issuer's certificate, beginning with "
+                           "\"-----BEGIN CERTIFICATE-----\"");
+        return VF_INVALID;
+    }
+    X509_free(cert);
+    return 0;
+}
+
+int vf_http_trust_init(struct vf_http_trust *t, const struct vf_http_options *o,
+                       struct vf_error **err)
+{
+    *t = (struct vf_http_trust){.insecure = o->insecure};
+    if (o->thumbprint && !parse_thumbprint(o->thumbprint, t->thumbprint, &t->thumbprint_len)) {
+        vf_error_set(err, VF_INVALID, "thumbprint \"%s\" is not a SHA-1 or SHA-256 in hex",
+                     o->thumbprint);
+        vf_error_hint(err, "give 40 or 64 hex digits, with or without colons");
+        return VF_INVALID;
+    }
+    if (o->ca_file) {
+        int rc = check_ca_file(o->ca_file, err);
+        if (rc) {
+            return rc;
+        }
+        t->ca_file = vf_xstrdup(o->ca_file);
+    }
+    return 0;
+}
+
+void vf_http_trust_release(struct vf_http_trust *t)
+{
+    free(t->ca_file);
+    t->ca_file = NULL;
+}
+
+static void note_leaf(struct vf_http_leaf *leaf, const X509 *cert)
+{
+    *leaf = (struct vf_http_leaf){.verify_error = X509_V_ERR_UNSPECIFIED};
+    leaf->seen = cert && X509_digest(cert, EVP_sha1(), leaf->sha1, NULL) &&
+                 X509_digest(cert, EVP_sha256(), leaf->sha256, NULL);
+}
+
+static bool is_pinned(const struct vf_http_trust *t, const struct vf_http_leaf *leaf)
+{
+    const unsigned char *digest =
+        t->thumbprint_len == VF_HTTP_SHA1_BYTES ? leaf->sha1 : leaf->sha256;
+    return leaf->seen && memcmp(digest, t->thumbprint, t->thumbprint_len) == 0;
+}
+
+static int on_verify(X509_STORE_CTX *ctx, void *opaque)
+{
+    struct vf_http_lane *lane = opaque;
+    const struct vf_http_trust *trust = &lane->client->trust;
+    struct vf_http_leaf *leaf = &lane->leaf;
+
+    note_leaf(leaf, X509_STORE_CTX_get0_cert(ctx));
+    if (trust->thumbprint_len == 0) {
+        int good = X509_verify_cert(ctx);
+        leaf->verify_error = X509_STORE_CTX_get_error(ctx);
+        return good;
+    }
+    leaf->mismatch = !is_pinned(trust, leaf);
+    leaf->verify_error = leaf->mismatch ? X509_V_ERR_CERT_REJECTED : X509_V_OK;
+    X509_STORE_CTX_set_error(ctx, leaf->verify_error);
+    return !leaf->mismatch;
+}
+
+static bool curl_verifies(const struct vf_http_trust *t)
+{
+    return t->thumbprint_len == 0 && !t->insecure;
+}
+
+static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *opaque)
+{
+    (void)easy;
+    struct vf_http_lane *lane = opaque;
+    const struct vf_http_trust *trust = &lane->client->trust;
+    /* libcurl calls this for the TLS of an https:// proxy too. That one is told by being verified
+     * although verification of the endpoint is off; the endpoint's thumbprint is not for it. */
+    bool is_proxy = !curl_verifies(trust) && SSL_CTX_get_verify_mode(ssl_ctx) != SSL_VERIFY_NONE;
+    if (is_proxy || (trust->insecure && trust->thumbprint_len == 0)) {
+        return CURLE_OK;
+    }
+    SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(ssl_ctx, on_verify, lane);
+    return CURLE_OK;
+}
+
+void vf_http_trust_apply(struct vf_http_lane *lane)
+{
+    const struct vf_http_trust *t = &lane->client->trust;
+    CURL *easy = lane->easy;
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, lane);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, curl_verifies(t) ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, curl_verifies(t) ? 2L : 0L);
+    if (t->ca_file || !curl_verifies(t)) {
+        /* The system's roots do not stand beside the file, and are not parsed for nothing. */
+        curl_easy_setopt(easy, CURLOPT_CAINFO, t->ca_file);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
+}
+
+static const char *refusal(const struct vf_http_leaf *leaf)
+{
+    /* A good chain that was refused all the same: libcurl did not find the name in it. */
+    return leaf->verify_error == X509_V_OK ? "it is not for this host name"
+                                           : X509_verify_cert_error_string(leaf->verify_error);
+}
+
+int vf_http_trust_error(const struct vf_http_lane *lane, struct vf_error **err)
+{
+    const struct vf_http_leaf *leaf = &lane->leaf;
+    long proxy_result = 0;
+    curl_easy_getinfo(lane->easy, CURLINFO_PROXY_SSL_VERIFYRESULT, &proxy_result);
+    if (proxy_result || !leaf->seen) {
+        vf_error_set(err, VF_AUTH, "the certificate of %s is not trusted: %s",
+                     proxy_result ? "the proxy" : lane->host, lane->curl_text);
+        vf_error_hint(err, "add its issuer to the certificates this system trusts");
+        return VF_AUTH;
+    }
+    char sha1[HEX_SIZE(VF_HTTP_SHA1_BYTES)];
+    char sha256[HEX_SIZE(VF_HTTP_SHA256_BYTES)];
+    print_hex(sha1, leaf->sha1, sizeof leaf->sha1);
+    print_hex(sha256, leaf->sha256, sizeof leaf->sha256);
+    if (leaf->mismatch) {
+        vf_error_set(err, VF_AUTH,
+                     "the certificate of \"%s\" does not match the thumbprint given: it has "
+                     "SHA-256 %s, SHA-1 %s",
+                     lane->host, sha256, sha1);
+        vf_error_hint(err,
+                      "if the server's own console shows this thumbprint, trust it with "
+                      "--thumbprint %s; otherwise someone may sit in between",
+                      sha256);
+        return VF_AUTH;
+    }
+    vf_error_set(err, VF_AUTH,
+                 "the certificate of \"%s\" is not trusted: %s; it has SHA-256 thumbprint %s, "
+                 "SHA-1 thumbprint %s",
+                 lane->host, refusal(leaf), sha256, sha1);
+    vf_error_hint(err,
+                  "compare the thumbprint with the server's own and trust it with --thumbprint "
+                  "%s, or give its issuer with --ca-file FILE",
+                  sha256);
+    return VF_AUTH;
+}
