@@ -6,7 +6,7 @@
 
 static size_t mapping_bytes(uint64_t n_bits)
 {
-    return (size_t)((n_bits + 63) / 64) * sizeof(uint64_t);
+    return (size_t)(n_bits / 64 + 1) * sizeof(uint64_t);
 }
 
 int vf_bitmap_init(struct vf_bitmap *b, uint64_t n_bits, struct vf_error **err)
@@ -36,6 +36,11 @@ bool vf_bitmap_test_and_set(struct vf_bitmap *b, uint64_t bit)
     bool was = (*word & mask) != 0;
     *word |= mask;
     return was;
+}
+
+bool vf_bitmap_test(const struct vf_bitmap *b, uint64_t bit)
+{
+    return (b->words[bit / 64] & (1ull << (bit & 63))) != 0;
 }
 
 uint64_t vf_bitmap_first_difference(const struct vf_bitmap *a, const struct vf_bitmap *b)

@@ -20,6 +20,8 @@ void vf_bitmap_release(struct vf_bitmap *b); /* of a zeroed struct too */
 /* The bit must be below n_bits. Setting gives back what it was. */
 bool vf_bitmap_test_and_set(struct vf_bitmap *b, uint64_t bit);
 
+bool vf_bitmap_test(const struct vf_bitmap *b, uint64_t bit);
+
 /* First bit in which the two (of equal size) differ; UINT64_MAX when they are the same. */
 uint64_t vf_bitmap_first_difference(const struct vf_bitmap *a, const struct vf_bitmap *b);
 

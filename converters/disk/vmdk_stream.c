@@ -9,6 +9,7 @@
 #include "converters/disk/vmdk_inflate.h"
 #include "importer/base/bytes.h"
 #include "importer/base/mem.h"
+#include "importer/base/zero.h"
 
 #define BUFFER_BYTES        (256u << 10)
 #define MAX_DIRECTORY_BYTES (16u << 20)
@@ -381,11 +382,6 @@ static int take_grain(struct vf_vmdk_stream *s, uint64_t lba, uint32_t size, str
     return rc;
 }
 
-static bool is_zero(const uint8_t *p, size_t n)
-{
-    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
 /* Behind the end nothing may stand but padding: anything else has no meaning that we know. */
 static int take_trailer(struct vf_vmdk_stream *s, struct vf_error **err)
 {
@@ -399,7 +395,7 @@ static int take_trailer(struct vf_vmdk_stream *s, struct vf_error **err)
         if (have == 0) {
             return 0;
         }
-        if (!is_zero(s->buf + s->pos, have) || s->offset_bytes > limit) {
+        if (!vf_is_zero(s->buf + s->pos, have) || s->offset_bytes > limit) {
             return vf_error_set(err, VF_INVALID,
                                 "the VMDK stream goes on after its end, at offset %" PRIu64,
                                 s->offset_bytes);
@@ -450,7 +446,7 @@ static int take_record(struct vf_vmdk_stream *s, bool *ret_end, struct vf_error 
     }
     size_t have = available(s);
     const uint8_t *p = s->buf + s->pos;
-    if (s->tables_in_front && is_zero(p, have < SECTOR ? have : SECTOR)) {
+    if (s->tables_in_front && vf_is_zero(p, have < SECTOR ? have : SECTOR)) {
         /* No markers in this style: padding, or the end of the file. */
         consume(s, have < SECTOR ? have : SECTOR);
         *ret_end = have < SECTOR;
