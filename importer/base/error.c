@@ -23,7 +23,8 @@ struct vf_error {
     unsigned n_frames;
 };
 
-static void fill(struct vf_error **err, enum vf_code code, int errnum, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 4, 0)))
+fill(struct vf_error **err, enum vf_code code, int errnum, const char *fmt, va_list ap)
 {
     if (!err || *err) {
         return;

@@ -12,8 +12,9 @@ void vf_report(struct vf_reporter *r, const struct vf_event *e)
     }
 }
 
-static void report_text(struct vf_reporter *r, enum vf_event_type type, const char *vm,
-                        const char *name, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 5, 0)))
+report_text(struct vf_reporter *r, enum vf_event_type type, const char *vm, const char *name,
+            const char *fmt, va_list ap)
 {
     if (!r) {
         return;

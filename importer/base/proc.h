@@ -21,7 +21,14 @@ struct vf_proc_options {
     const struct vf_cancel *cancel;
 };
 
-/* Run to the end. *ret_output (may be NULL) is stdout, NUL-terminated, owned by the caller. A
+/* Absolute path of `name`: itself when it is absolute, else the first executable file of that name
+ * in an absolute directory of PATH. VF_MISSING with a hint that names the program. Caller frees. */
+int vf_proc_find(const char *name, char **ret_path, struct vf_error **err);
+
+/* Any thread. The child sees SIGPIPE and the other signals with their defaults and none blocked,
+ * no descriptors but 0 to 2, and leads a process group, of which nothing is left on return.
+ *
+ * Run to the end. *ret_output (may be NULL) is stdout, NUL-terminated, owned by the caller. A
  * status other than 0 is VF_INTERNAL with the last lines of stderr; a missing program VF_MISSING
  * with a hint that names it; past the deadline VF_RETRY; VF_CANCELLED. */
 int vf_proc_run(const struct vf_proc_options *options, char **ret_output, struct vf_error **err);
