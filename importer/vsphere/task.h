@@ -21,10 +21,10 @@ struct vf_task_wait {
     void *opaque;
 };
 
-/* Wait for the end of a task ("task-7"). *ret_result (may be NULL) is the reference it gave, NULL
- * if none. A task that fails gives its fault as error; VF_RETRY past the deadline, the task runs on
- * then. */
-int vf_task_wait(struct vf_vsphere *vs, const char *task_moref, const struct vf_task_wait *wait,
-                 char **ret_result, struct vf_error **err);
+/* Wait for the end of a task ("task-7"). `what` completes "cannot ..." in errors. *ret_result (may
+ * be NULL) is the reference it gave, NULL if none. A task that fails gives its fault as error;
+ * VF_RETRY past the deadline, the task runs on then. */
+int vf_task_wait(struct vf_vsphere *vs, const char *task_moref, const char *what,
+                 const struct vf_task_wait *wait, char **ret_result, struct vf_error **err);
 
 #endif

@@ -1,0 +1,83 @@
+#include "importer/vsphere/task.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "importer/base/mem.h"
+#include "importer/base/xml.h"
+#include "importer/vsphere/vim_names.h"
+#include "importer/vsphere/watch.h"
+
+#define DEFAULT_TIMEOUT_MS (60 * 60 * 1000)
+#define DEFAULT_GRACE_MS   30000
+
+struct waiting {
+    const struct vf_task_wait *wait;
+    const char *what;
+    char *result;
+};
+
+static void report(const struct waiting *t, const xmlNode *info)
+{
+    if (t->wait->progress) {
+        int64_t percent;
+        if (!vf_xml_child_i64(info, VF_VIM_NS, "progress", &percent) || percent < 0 ||
+            percent > 100) {
+            percent = -1;
+        }
+        t->wait->progress(t->wait->opaque, (int)percent);
+    }
+}
+
+/* `info` is a TaskInfo: state queued, running, success or error; a fault stands in `error`, what
+ * the task made in `result`. */
+static int on_info(void *opaque, const char *path, const xmlNode *info, bool *ret_done,
+                   struct vf_error **err)
+{
+    struct waiting *t = opaque;
+    (void)path;
+    char *vf_autofree state = vf_xml_child_text(info, VF_VIM_NS, "state");
+    if (!state) {
+        return vf_error_set(err, VF_INVALID, "cannot %s: its task has no state", t->what);
+    }
+    if (strcmp(state, "success") == 0) {
+        struct vf_ref ref = {0};
+        if (!t->result && vf_soap_get_ref(vf_xml_child(info, VF_VIM_NS, "result"), &ref)) {
+            t->result = vf_take(ref.value);
+            vf_ref_release(&ref);
+        }
+        *ret_done = true;
+        return 0;
+    }
+    if (strcmp(state, "error") == 0) {
+        struct vf_fault f = {0};
+        vf_fault_parse_localized(vf_xml_child(info, VF_VIM_NS, "error"), &f);
+        int rc = vf_fault_set_error(err, &f, t->what);
+        vf_fault_release(&f);
+        return rc;
+    }
+    report(t, info);
+    return 0;
+}
+
+int vf_task_wait(struct vf_vsphere *vs, const char *task_moref, const char *what,
+                 const struct vf_task_wait *wait, char **ret_result, struct vf_error **err)
+{
+    static const char *const paths[] = {"info", NULL};
+    struct waiting t = {.wait = wait, .what = what};
+    struct vf_watch w = {.type = VF_MO_TASK,
+                         .moref = task_moref,
+                         .paths = paths,
+                         .what = what,
+                         .timeout_ms = wait->timeout_ms ? wait->timeout_ms : DEFAULT_TIMEOUT_MS,
+                         .cleanup = wait->cleanup,
+                         .grace_ms = wait->grace_ms ? wait->grace_ms : DEFAULT_GRACE_MS,
+                         .change = on_info,
+                         .opaque = &t};
+    int rc = vf_watch_run(vs, &w, err);
+    if (rc == 0 && ret_result) {
+        *ret_result = vf_take(t.result);
+    }
+    free(t.result);
+    return rc;
+}
