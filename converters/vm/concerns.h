@@ -1,0 +1,21 @@
+/* What a VM loses or needs a person for on its way: sentences for warnings. */
+#ifndef CONVERTERS_VM_CONCERNS_H
+#define CONVERTERS_VM_CONCERNS_H
+
+#include <stddef.h>
+
+#include <vmferry/vm.h>
+
+struct vf_concerns {
+    char **items;
+    size_t n_items;
+};
+
+void vf_concerns_add(struct vf_concerns *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void vf_concerns_release(struct vf_concerns *c); /* an all-zero struct is fine */
+
+/* Adds what the neutral model tells of. */
+void vf_vm_concerns(const struct vf_vm *vm, struct vf_concerns *c);
+
+#endif

@@ -1,0 +1,57 @@
+/* The manifests beside a `dir` target: a DataVolume for each disk and one VirtualMachine. */
+#ifndef CONVERTERS_VM_MANIFEST_H
+#define CONVERTERS_VM_MANIFEST_H
+
+#include <cjson/cJSON.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmferry/error.h>
+#include <vmferry/vm.h>
+
+#include "converters/vm/concerns.h"
+
+struct vf_manifest_disk {
+    const char *claim;   /* of the DataVolume; NULL: NAME-disk-N */
+    const char *image;   /* file beside the manifest; NULL: no upload line for it */
+    const char *format;  /* "raw", "qcow2"; NULL: not told */
+    uint64_t size_bytes; /* as the guest sees it; 0: capacity of the model */
+    const char *digest;  /* "sha256:...", of the content; NULL: none */
+};
+
+enum vf_handover {
+    VF_HANDOVER_DATA_VOLUME, /* the VM names the DataVolume, and waits for it */
+    VF_HANDOVER_CLAIM,       /* the VM names the claim, which nobody owns */
+};
+
+struct vf_manifest_options {
+    const char *name;           /* DNS label; NULL: vf_name_of_vm() */
+    const char *namespace_name; /* NULL: none written in */
+    const char *storage_class;  /* NULL: the cluster's default */
+    const char *source;         /* where the VM came from, for people; NULL: not told */
+    const char *timezone;       /* of a Windows guest, "Europe/Zurich"; NULL: UTC */
+    const char *disk_bus;       /* NULL: "virtio" */
+    const char *nic_model;      /* NULL: "virtio" */
+    enum vf_handover handover;
+    const struct vf_manifest_disk *disks; /* as vm->disks, in that order; NULL: all defaults */
+    size_t n_disks;
+};
+
+struct vf_manifests {
+    cJSON **documents; /* the DataVolumes, then the VirtualMachine */
+    size_t n_documents;
+    char *comment; /* for people: how to upload and start; lines start with "#" */
+    struct vf_concerns concerns;
+};
+
+/* Everything the model holds becomes a field or an annotation under vmferry.io/; what cannot be
+ * carried is told in `concerns`. VF_INVALID: a name that Kubernetes would not take, a number of
+ * disks other than the VM's, a file name with control characters. */
+int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options *options,
+                       struct vf_manifests *ret_manifests, struct vf_error **err);
+void vf_manifests_release(struct vf_manifests *m); /* an all-zero struct is fine */
+
+/* One YAML text: the comment, then the documents. Caller frees. */
+int vf_manifests_render(const struct vf_manifests *m, char **ret_text, struct vf_error **err);
+
+#endif
