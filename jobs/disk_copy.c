@@ -1,0 +1,158 @@
+#include "jobs/disk_copy.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "converters/disk/qcow2.h"
+#include "converters/disk/raw.h"
+#include "converters/disk/vmdk_stream.h"
+#include "importer/base/mem.h"
+#include "jobs/transfer.h"
+
+int vf_disk_copy_prepare(struct vf_disk_copy *c, const char *path, bool overwrite,
+                         struct vf_error **err)
+{
+    return vf_place_reserve(&c->place, path, overwrite, err);
+}
+
+static void start(struct vf_disk_copy *c, const struct vf_copy_env *env, uint64_t size_bytes)
+{
+    atomic_store(&c->progress.done_bytes, 0);
+    atomic_store(&c->progress.data_bytes, 0);
+    c->size_bytes = size_bytes;
+    c->progress.total_bytes = size_bytes;
+    if (!c->started) {
+        c->started = true;
+        vf_report(env->reporter, &(struct vf_event){.type = VF_EVENT_DISK_START,
+                                                    .vm = env->vm,
+                                                    .disk = c->index,
+                                                    .name = c->name,
+                                                    .progress = &c->progress});
+    }
+}
+
+void vf_disk_copy_report_end(struct vf_disk_copy *c, const struct vf_copy_env *env,
+                             const struct vf_error *error)
+{
+    if (c->started) {
+        c->started = false;
+        vf_report(env->reporter, &(struct vf_event){.type = VF_EVENT_DISK_END,
+                                                    .vm = env->vm,
+                                                    .disk = c->index,
+                                                    .name = c->name,
+                                                    .progress = &c->progress,
+                                                    .error = error});
+    }
+}
+
+static int create_image(const struct vf_disk_copy *c, struct vf_sink **ret_sink,
+                        struct vf_error **err)
+{
+    if (c->format == VF_FORMAT_QCOW2) {
+        return vf_qcow2_sink_create(c->place.partial, c->size_bytes, ret_sink, err);
+    }
+    return vf_raw_sink_create(c->place.partial, c->size_bytes, ret_sink, err);
+}
+
+/* Exactly one of the sources is given. */
+static int pump(struct vf_disk_copy *c, const struct vf_copy_env *env,
+                struct vf_vmdk_stream *stream, struct vf_disk *disk, struct vf_sink *sink,
+                struct vf_cancel *cancel, struct vf_error **err)
+{
+    int rc = stream ? vf_vmdk_stream_decode(stream, sink, env->pool, cancel, err)
+                    : vf_transfer_disk(disk, sink, env->pool, &c->progress, cancel, err);
+    if (rc == 0) {
+        rc = vf_cancel_check(cancel, err);
+    }
+    uint64_t done = atomic_load(&c->progress.done_bytes);
+    if (rc == 0 && done < c->size_bytes) {
+        /* Every byte comes at least once; anything else is our own mistake, and no copy. */
+        rc = vf_error_set(err, VF_INTERNAL, "%" PRIu64 " of %" PRIu64 " bytes were accounted for",
+                          done, c->size_bytes);
+    }
+    return rc ? rc : vf_sink_finish(sink, err);
+}
+
+static int copy(struct vf_disk_copy *c, const struct vf_copy_env *env,
+                struct vf_vmdk_stream *stream, struct vf_disk *disk, struct vf_cancel *cancel,
+                struct vf_error **err)
+{
+    struct vf_digest digest = {0};
+    struct vf_sink *sink = NULL;
+    int rc = create_image(c, &sink, err);
+    if (rc) {
+        return rc;
+    }
+    if (c->want_digest) {
+        rc = vf_digest_init(&digest, c->size_bytes, err);
+    }
+    if (rc == 0) {
+        struct vf_sink *target = vf_take(sink);
+        rc = vf_transfer_chain(target, c->want_digest ? &digest : NULL, &c->progress, &sink, err);
+    }
+    if (rc == 0) {
+        rc = pump(c, env, stream, disk, sink, cancel, err);
+    }
+    if (rc == 0 && c->want_digest) {
+        free(vf_take(c->digest));
+        rc = vf_digest_format(&digest, &c->digest, err);
+    }
+    vf_sink_free(sink);
+    vf_digest_release(&digest);
+    if (rc) {
+        unlink(c->place.partial);
+    }
+    return rc;
+}
+
+int vf_disk_copy_stream(struct vf_disk_copy *c, const struct vf_copy_env *env, struct vf_stream *in,
+                        struct vf_cancel *cancel, struct vf_error **err)
+{
+    struct vf_vmdk_stream *stream = NULL;
+    struct vf_stream *counted = vf_counting_stream_new(in, &c->progress);
+    atomic_store(&c->progress.source_bytes, 0);
+
+    int rc = vf_vmdk_stream_open(counted, &stream, err);
+    uint64_t capacity = rc == 0 ? vf_vmdk_stream_capacity_bytes(stream) : 0;
+    if (rc == 0 && c->expected_bytes && capacity != c->expected_bytes) {
+        rc = vf_error_set(err, VF_INVALID,
+                          "the stream is of a disk of %" PRIu64
+                          " bytes, but the hardware says %" PRIu64,
+                          capacity, c->expected_bytes);
+    }
+    if (rc == 0) {
+        start(c, env, capacity);
+        rc = copy(c, env, stream, NULL, cancel, err);
+    }
+    vf_vmdk_stream_free(stream);
+    vf_stream_free(counted);
+    return rc;
+}
+
+int vf_disk_copy_disk(struct vf_disk_copy *c, const struct vf_copy_env *env, struct vf_disk *disk,
+                      struct vf_cancel *cancel, struct vf_error **err)
+{
+    if (c->expected_bytes && disk->size_bytes != c->expected_bytes) {
+        return vf_error_set(err, VF_INVALID,
+                            "the image is of a disk of %" PRIu64
+                            " bytes, but the hardware says %" PRIu64,
+                            disk->size_bytes, c->expected_bytes);
+    }
+    start(c, env, disk->size_bytes);
+    return copy(c, env, NULL, disk, cancel, err);
+}
+
+int vf_disk_copy_commit(struct vf_disk_copy *c, struct vf_error **err)
+{
+    return vf_place_commit(&c->place, err);
+}
+
+void vf_disk_copy_release(struct vf_disk_copy *c)
+{
+    vf_place_release(&c->place);
+    free(c->name);
+    free(c->digest);
+    c->name = NULL;
+    c->digest = NULL;
+}
