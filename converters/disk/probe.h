@@ -38,6 +38,9 @@ enum vf_image_kind vf_probe_head(const void *head, size_t len, const char **ret_
  * contradicts the suffix of the name (".vmdk", ".qcow2", ".vhd", ".vhdx", ".vdi", ".ova"). */
 int vf_probe_file(const char *path, enum vf_image_kind *ret_kind, struct vf_error **err);
 
+/* As vf_probe_file, on an open file; `path` gives the suffix and the name for errors. */
+int vf_probe_fd(int fd, const char *path, enum vf_image_kind *ret_kind, struct vf_error **err);
+
 const char *vf_image_kind_name(enum vf_image_kind kind); /* "hosted sparse VMDK" */
 
 #endif
