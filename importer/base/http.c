@@ -104,10 +104,8 @@ static int conclude(struct fetch *f, struct vf_error **err)
         return vf_error_set(err, VF_SPACE, "the answer of \"%s\" is larger than %zu bytes",
                             lane->host, f->body.max);
     }
-    if (lane->result != CURLE_OK) {
-        return vf_http_lane_error(lane, err);
-    }
-    return vf_http_lane_check_range(lane, err);
+    int rc = vf_http_lane_result(lane, err);
+    return rc ? rc : vf_http_lane_check_range(lane, err);
 }
 
 int vf_http_fetch(struct vf_http *h, const struct vf_http_request *req,

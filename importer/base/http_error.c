@@ -23,6 +23,13 @@ static int connect_error(const struct vf_http_lane *lane, struct vf_error **err)
 {
     long errnum = 0;
     curl_easy_getinfo(lane->easy, CURLINFO_OS_ERRNO, &errnum);
+    /* "Failed to connect to NAME port N ...": another name than the endpoint's is the proxy's. */
+    if (lane->curl_text[0] && !strstr(lane->curl_text, lane->host)) {
+        vf_error_set(err, VF_RETRY, "cannot connect to the proxy on the way to \"%s\": %s",
+                     lane->host, lane->curl_text);
+        vf_error_hint(err, "check --proxy, HTTPS_PROXY, HTTP_PROXY and NO_PROXY");
+        return VF_RETRY;
+    }
     vf_error_set(err, VF_RETRY, "cannot connect to \"%s\" port %ld: %s", lane->host, lane->port,
                  errnum ? strerror((int)errnum) : lane->curl_text);
     vf_error_hint(err, "check that the host runs, that the port is right and that no firewall or "
@@ -90,6 +97,19 @@ static int timeout_error(const struct vf_http_lane *lane, struct vf_error **err)
                  lane->port, lane->client->connect_timeout_ms);
     vf_error_hint(err, "check that the host runs and that no firewall is in the way");
     return VF_RETRY;
+}
+
+int vf_http_lane_result(const struct vf_http_lane *lane, struct vf_error **err)
+{
+    if (lane->result != CURLE_OK) {
+        return vf_http_lane_error(lane, err);
+    }
+    /* libcurl takes a connection that ends between two headers for the end of them. */
+    if (!lane->headers_done) {
+        return vf_error_set(err, VF_RETRY, "\"%s\" closed the connection within its headers",
+                            lane->host);
+    }
+    return 0;
 }
 
 int vf_http_lane_error(const struct vf_http_lane *lane, struct vf_error **err)

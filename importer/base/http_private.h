@@ -100,7 +100,11 @@ void vf_http_timer_start(struct vf_http_timer *t, const struct vf_http_lane *lan
 /* With headers_done: does a 206 answer the range that was asked? */
 int vf_http_lane_check_range(const struct vf_http_lane *lane, struct vf_error **err);
 
-/* http_error.c: the error for lane->result, other than CURLE_OK. */
+/* http_error.c */
+
+/* With lane->done: 0 when a whole answer came. */
+int vf_http_lane_result(const struct vf_http_lane *lane, struct vf_error **err);
+/* The error for lane->result, other than CURLE_OK. */
 int vf_http_lane_error(const struct vf_http_lane *lane, struct vf_error **err);
 int vf_http_timeout_error(const struct vf_http_lane *lane, const struct vf_http_timer *t,
                           struct vf_error **err);

@@ -151,9 +151,7 @@ static int await_headers(struct http_stream *s, struct vf_error **err)
             return 0;
         }
         if (lane->done) {
-            return lane->result == CURLE_OK
-                       ? vf_error_set(err, VF_RETRY, "\"%s\" closed the connection", lane->host)
-                       : vf_http_lane_error(lane, err);
+            return vf_http_lane_result(lane, err);
         }
         rc = vf_http_lane_wait(lane, &timer, err);
         if (rc) {

@@ -139,6 +139,11 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *opaque)
     (void)easy;
     struct vf_http_lane *lane = opaque;
     const struct vf_http_trust *trust = &lane->client->trust;
+#ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
+    /* libcurl sets this, and a body that ends with its connection could be cut short unnoticed:
+     * the end without a close_notify is to be an error (RFC 9112, section 9.8). */
+    SSL_CTX_clear_options(ssl_ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
+#endif
     /* libcurl calls this for the TLS of an https:// proxy too. That one is told by being verified
      * although verification of the endpoint is off; the endpoint's thumbprint is not for it. */
     bool is_proxy = !curl_verifies(trust) && SSL_CTX_get_verify_mode(ssl_ctx) != SSL_VERIFY_NONE;
