@@ -55,13 +55,19 @@ static int create_image(const struct vf_disk_copy *c, struct vf_sink **ret_sink,
     return vf_raw_sink_create(c->place.partial, c->size_bytes, ret_sink, err);
 }
 
-/* Exactly one of the sources is given. */
+/* One of the sources is given, or none for an empty disk. */
 static int pump(struct vf_disk_copy *c, const struct vf_copy_env *env,
                 struct vf_vmdk_stream *stream, struct vf_disk *disk, struct vf_sink *sink,
                 struct vf_cancel *cancel, struct vf_error **err)
 {
-    int rc = stream ? vf_vmdk_stream_decode(stream, sink, env->pool, cancel, err)
-                    : vf_transfer_disk(disk, sink, env->pool, &c->progress, cancel, err);
+    int rc;
+    if (stream) {
+        rc = vf_vmdk_stream_decode(stream, sink, env->pool, cancel, err);
+    } else if (disk) {
+        rc = vf_transfer_disk(disk, sink, env->pool, &c->progress, cancel, err);
+    } else {
+        rc = vf_sink_zero(sink, 0, c->size_bytes, err);
+    }
     if (rc == 0) {
         rc = vf_cancel_check(cancel, err);
     }
@@ -141,6 +147,13 @@ int vf_disk_copy_disk(struct vf_disk_copy *c, const struct vf_copy_env *env, str
     }
     start(c, env, disk->size_bytes);
     return copy(c, env, NULL, disk, cancel, err);
+}
+
+int vf_disk_copy_blank(struct vf_disk_copy *c, const struct vf_copy_env *env,
+                       struct vf_cancel *cancel, struct vf_error **err)
+{
+    start(c, env, c->expected_bytes);
+    return copy(c, env, NULL, NULL, cancel, err);
 }
 
 int vf_disk_copy_commit(struct vf_disk_copy *c, struct vf_error **err)

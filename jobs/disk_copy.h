@@ -49,6 +49,10 @@ int vf_disk_copy_stream(struct vf_disk_copy *c, const struct vf_copy_env *env, s
 int vf_disk_copy_disk(struct vf_disk_copy *c, const struct vf_copy_env *env, struct vf_disk *disk,
                       struct vf_cancel *cancel, struct vf_error **err);
 
+/* An empty disk of expected_bytes. */
+int vf_disk_copy_blank(struct vf_disk_copy *c, const struct vf_copy_env *env,
+                       struct vf_cancel *cancel, struct vf_error **err);
+
 /* Give the image its final name. */
 int vf_disk_copy_commit(struct vf_disk_copy *c, struct vf_error **err);
 

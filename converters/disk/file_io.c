@@ -4,7 +4,20 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
+
+int vf_file_create(const char *path, int *ret_fd, struct vf_error **err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return vf_error_set_errno(err, errno, "cannot create \"%s\"", path);
+    }
+    /* Where locks cannot be had (some network filesystems) the copy goes on without. */
+    (void)flock(fd, LOCK_EX | LOCK_NB);
+    *ret_fd = fd;
+    return 0;
+}
 
 int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
                    uint64_t offset_bytes, struct vf_error **err)

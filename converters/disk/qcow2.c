@@ -1,7 +1,6 @@
 #include "converters/disk/qcow2.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -384,9 +383,10 @@ static const struct vf_sink_ops qcow2_ops = {
 int vf_qcow2_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **ret_sink,
                          struct vf_error **err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return vf_error_set_errno(err, errno, "cannot create \"%s\"", path);
+    int fd;
+    int rc = vf_file_create(path, &fd, err);
+    if (rc) {
+        return rc;
     }
     struct qcow2_sink *q = vf_xcalloc(1, sizeof *q);
     q->base = (struct vf_sink){.ops = &qcow2_ops,

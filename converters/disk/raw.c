@@ -1,7 +1,6 @@
 #include "converters/disk/raw.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -64,12 +63,13 @@ static const struct vf_sink_ops raw_ops = {
 int vf_raw_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **ret_sink,
                        struct vf_error **err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return vf_error_set_errno(err, errno, "cannot create \"%s\"", path);
+    int fd;
+    int rc = vf_file_create(path, &fd, err);
+    if (rc) {
+        return rc;
     }
     if (ftruncate(fd, (off_t)size_bytes) != 0) {
-        int rc = vf_error_set_errno(err, errno, "cannot give \"%s\" its size", path);
+        rc = vf_error_set_errno(err, errno, "cannot give \"%s\" its size", path);
         close(fd);
         unlink(path);
         return rc;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "converters/disk/bitmap.h"
+#include "converters/disk/vmdk_descriptor.h"
 #include "converters/disk/vmdk_header.h"
 #include "converters/disk/vmdk_inflate.h"
 #include "importer/base/bytes.h"
@@ -118,11 +119,24 @@ static int skip_to_sector(struct vf_vmdk_stream *s, uint64_t sector, const char 
 
 /* --- head: header, descriptor, tables ---------------------------------------------------- */
 
-static int check_descriptor(const char *text, struct vf_error **err)
+static int check_descriptor(const char *text, size_t len, struct vf_error **err)
 {
-    (void)text;
-    (void)err;
-    return 0;
+    struct vf_vmdk_descriptor d;
+    int rc = vf_vmdk_descriptor_parse(text, len, &d, err);
+    if (rc) {
+        return rc;
+    }
+    if (d.encrypted) {
+        rc = vf_error_set(err, VF_UNSUPPORTED, "the VMDK is encrypted");
+        vf_error_hint(err, "decrypt the VM's disks on the source (edit its storage policy) first");
+    } else if (d.parent_cid != VMDK_CID_NONE) {
+        rc = vf_error_set(err, VF_UNSUPPORTED,
+                          "the VMDK holds only what changed since its parent (parentCID %08" PRIx32
+                          "); it is no full disk",
+                          d.parent_cid);
+    }
+    vf_vmdk_descriptor_release(&d);
+    return rc;
 }
 
 static int read_descriptor(struct vf_vmdk_stream *s, struct vf_error **err)
@@ -143,7 +157,7 @@ static int read_descriptor(struct vf_vmdk_stream *s, struct vf_error **err)
     size_t len = (size_t)h->descriptor_sectors * SECTOR;
     char *vf_autofree text = vf_xcalloc(len + 1, 1);
     rc = take(s, text, len, "within the descriptor", err);
-    return rc ? rc : check_descriptor(text, err);
+    return rc ? rc : check_descriptor(text, len, err);
 }
 
 static uint64_t grains_of(const struct vf_vmdk_stream *s)

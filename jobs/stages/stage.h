@@ -38,4 +38,7 @@ struct vf_sink *vf_progress_stage_new(struct vf_sink *next, struct vf_progress *
 int vf_digest_stage_new(struct vf_sink *next, struct vf_digest *digest, struct vf_sink **ret_sink,
                         struct vf_error **err);
 
+/* Takes everything, keeps nothing. */
+struct vf_sink *vf_null_sink_new(uint64_t size_bytes);
+
 #endif
