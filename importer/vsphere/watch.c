@@ -24,6 +24,7 @@ struct watching {
     int64_t deadline_ms;
     bool cancel_seen;
     bool done;
+    bool settled; /* the failure is the object's own: watching anew would only find it again */
 };
 
 /* Clean-up goes on after a cancellation, but not for as long. */
@@ -115,9 +116,10 @@ static void destroy_collector(struct watching *g)
     vf_replace_string(&g->collector, NULL);
 }
 
-static int fail_missing(const struct watching *g, const xmlNode *missing, struct vf_error **err)
+static int fail_missing(struct watching *g, const xmlNode *missing, struct vf_error **err)
 {
     struct vf_fault f = {0};
+    g->settled = true;
     vf_fault_parse_localized(vf_xml_child(missing, VF_VIM_NS, "fault"), &f);
     int rc = vf_fault_set_error(err, &f, g->w->what);
     vf_fault_release(&f);
@@ -128,6 +130,7 @@ static int read_object(struct watching *g, const xmlNode *object, struct vf_erro
 {
     char *vf_autofree kind = vf_xml_child_text(object, VF_VIM_NS, "kind");
     if (kind && strcmp(kind, "leave") == 0) {
+        g->settled = true;
         vf_error_set(err, VF_MISSING, "cannot %s: %s \"%s\" is gone", g->w->what, g->w->type,
                      g->w->moref);
         vf_error_set_reason(err, "ManagedObjectNotFound");
@@ -142,6 +145,7 @@ static int read_object(struct watching *g, const xmlNode *object, struct vf_erro
         }
         int rc = g->w->change(g->w->opaque, path, value, &g->done, err);
         if (rc) {
+            g->settled = true;
             return rc;
         }
     }
@@ -212,14 +216,18 @@ static int wait_once(struct watching *g, struct vf_error **err)
     return rc;
 }
 
-static bool may_reopen(const struct watching *g, int rc, const struct vf_error *e, bool opened)
+/* Failures in a row after which a collector that is not found is taken for the object. */
+#define MAX_COLLECTORS_LOST 3
+
+static bool may_reopen(const struct watching *g, int rc, const struct vf_error *e, bool opened,
+                       unsigned failures)
 {
-    if (rc == VF_RETRY) {
-        return true;
+    if (g->settled) {
+        return false;
     }
-    /* The collector, not the object: that one was there when the filter was made. */
-    return opened && g->version &&
-           (vf_fault_is(e, "InvalidCollectorVersion") || vf_fault_is(e, "ManagedObjectNotFound"));
+    return rc == VF_RETRY ||
+           (opened && failures < MAX_COLLECTORS_LOST &&
+            (vf_fault_is(e, "InvalidCollectorVersion") || vf_fault_is(e, "ManagedObjectNotFound")));
 }
 
 static int open_watch(struct watching *g, struct vf_error **err)
@@ -248,7 +256,7 @@ static int watch_until_done(struct watching *g, struct vf_error **err)
             }
             continue;
         }
-        if (!may_reopen(g, rc, e, opened) || left_ms(g) <= 0) {
+        if (!may_reopen(g, rc, e, opened, failures) || left_ms(g) <= 0) {
             vf_error_move(err, &e);
             return rc;
         }
