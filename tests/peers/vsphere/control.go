@@ -1,0 +1,396 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// control is the tests' own door, on plain HTTP.
+func (s *Sim) control() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("/faults", s.serveFaults)
+	m.HandleFunc("GET /state", func(w http.ResponseWriter, r *http.Request) { reply(w, s.state()) })
+	m.HandleFunc("GET /calls", func(w http.ResponseWriter, r *http.Request) {
+		s.calls.mu.Lock()
+		defer s.calls.mu.Unlock()
+		reply(w, s.calls)
+	})
+	m.HandleFunc("DELETE /calls", func(w http.ResponseWriter, r *http.Request) {
+		s.calls.reset()
+		reply(w, struct{}{})
+	})
+	m.HandleFunc("POST /expire-sessions", func(w http.ResponseWriter, r *http.Request) {
+		n := s.sessions.expireAll()
+		s.expireREST()
+		reply(w, map[string]int{"expired": n})
+	})
+	m.HandleFunc("POST /options", s.serveOptions)
+	m.HandleFunc("POST /guest-write", s.serveGuestWrite)
+	m.HandleFunc("POST /guest-load", s.serveGuestLoad)
+	m.HandleFunc("POST /cbt-reset", s.serveCBTReset)
+	m.HandleFunc("GET /frozen", s.serveFrozen)
+	m.HandleFunc("GET /snapshot-image", s.serveImage)
+	m.HandleFunc("POST /save-frozen", s.serveSave)
+	return m
+}
+
+// serveOptions changes what may change at run time.
+func (s *Sim) serveOptions(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		FolderLocked *bool  `json:"folder_locked"`
+		MaxAreas     *int   `json:"max_areas"`
+		AreaWindow   *int64 `json:"area_window"`
+		PageSize     *int   `json:"page_size"`
+	}
+	if !decode(w, r, &in) {
+		return
+	}
+	s.mu.Lock()
+	if in.FolderLocked != nil {
+		s.opt.folderLocked = *in.FolderLocked
+	}
+	if in.MaxAreas != nil {
+		s.opt.maxAreas = max(1, *in.MaxAreas)
+	}
+	if in.AreaWindow != nil {
+		s.opt.areaWindow = *in.AreaWindow
+	}
+	s.mu.Unlock()
+	if in.PageSize != nil {
+		collectors.mu.Lock()
+		collectors.pageSize = int32(*in.PageSize)
+		collectors.mu.Unlock()
+	}
+	reply(w, struct{}{})
+}
+
+func (s *Sim) pick(w http.ResponseWriter, name string, disk int) (*VM, *Disk) {
+	vm := s.vmByName(name)
+	switch {
+	case vm == nil:
+		http.Error(w, fmt.Sprintf("no VM '%s'", name), http.StatusNotFound)
+	case disk < 0 || disk >= len(vm.disks):
+		http.Error(w, fmt.Sprintf("VM '%s' has no disk %d", name, disk), http.StatusNotFound)
+	default:
+		return vm, vm.disks[disk]
+	}
+	return nil, nil
+}
+
+// pattern makes the bytes of a guest write; the same seed gives the same.
+func pattern(kind string, seed uint64, p []byte) error {
+	switch kind {
+	case "zero":
+		clear(p)
+	case "text", "random", "":
+		fillRandom(p, rand.New(rand.NewPCG(seed, 3)), kind == "text")
+	default:
+		return fmt.Errorf("pattern '%s' is none of random, zero, text", kind)
+	}
+	return nil
+}
+
+func (s *Sim) serveGuestWrite(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		VM      string `json:"vm"`
+		Disk    int    `json:"disk"`
+		Offset  int64  `json:"offset"`
+		Length  int64  `json:"length"`
+		Pattern string `json:"pattern"`
+		Seed    uint64 `json:"seed"`
+		Force   bool   `json:"force"` // write though the VM is off
+	}
+	if !decode(w, r, &in) {
+		return
+	}
+	vm, d := s.pick(w, in.VM, in.Disk)
+	if vm == nil {
+		return
+	}
+	if !in.Force && vm.powerState(s.context()) != poweredOn {
+		http.Error(w, fmt.Sprintf("VM '%s' is not running", vm.name), http.StatusConflict)
+		return
+	}
+	if in.Length < 0 || in.Offset < 0 || in.Length > d.size-in.Offset {
+		http.Error(w, "the area is outside the disk", http.StatusBadRequest)
+		return
+	}
+	buf := make([]byte, min(in.Length, mib))
+	for done := int64(0); done < in.Length; {
+		p := buf[:min(in.Length-done, int64(len(buf)))]
+		err := pattern(in.Pattern, in.Seed+uint64(done/mib), p)
+		if err == nil {
+			err = vm.write(d, p, in.Offset+done)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		done += int64(len(p))
+	}
+	reply(w, map[string]int64{"written": in.Length})
+}
+
+// write lets freezes in between writes only.
+func (vm *VM) write(d *Disk, p []byte, off int64) error {
+	vm.writers.RLock()
+	defer vm.writers.RUnlock()
+	return d.write(p, off)
+}
+
+func (s *Sim) serveGuestLoad(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		VM   string `json:"vm"`
+		Disk int    `json:"disk"`
+		Rate int64  `json:"bytes_per_second"`
+	}
+	if !decode(w, r, &in) {
+		return
+	}
+	vm, d := s.pick(w, in.VM, in.Disk)
+	if vm == nil {
+		return
+	}
+	vm.mu.Lock()
+	if stop := vm.load[in.Disk]; stop != nil {
+		close(stop)
+		delete(vm.load, in.Disk)
+	}
+	if in.Rate > 0 {
+		stop := make(chan struct{})
+		vm.load[in.Disk] = stop
+		go vm.runLoad(d, in.Rate, stop)
+	}
+	vm.mu.Unlock()
+	reply(w, map[string]int64{"bytes_per_second": in.Rate})
+}
+
+// runLoad writes pieces of 16 KiB all over the disk.
+func (vm *VM) runLoad(d *Disk, rate int64, stop chan struct{}) {
+	r := rand.New(rand.NewPCG(uint64(d.key), uint64(time.Now().UnixNano())))
+	buf := make([]byte, min(16<<10, d.size))
+	start, done := time.Now(), int64(0)
+	for {
+		due := time.Duration(float64(done) / float64(rate) * float64(time.Second))
+		select {
+		case <-stop:
+			return
+		case <-time.After(due - time.Since(start)):
+		}
+		fillRandom(buf, r, r.IntN(2) == 0)
+		off := int64(0)
+		if d.size > int64(len(buf)) {
+			off = r.Int64N(d.size-int64(len(buf))) &^ 511
+		}
+		if vm.write(d, buf, off) != nil {
+			return
+		}
+		done += int64(len(buf))
+	}
+}
+
+func (s *Sim) stopLoads(vm *VM) {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	for i, stop := range vm.load {
+		close(stop)
+		delete(vm.load, i)
+	}
+}
+
+func (s *Sim) serveCBTReset(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		VM string `json:"vm"`
+	}
+	if !decode(w, r, &in) {
+		return
+	}
+	vm := s.vmByName(in.VM)
+	if vm == nil {
+		http.Error(w, fmt.Sprintf("no VM '%s'", in.VM), http.StatusNotFound)
+		return
+	}
+	vm.writers.Lock()
+	for _, d := range vm.disks {
+		d.mu.Lock()
+		if d.cbt.active {
+			d.cbt.reset()
+		}
+		d.mu.Unlock()
+	}
+	vm.writers.Unlock()
+	s.rebase(s.context(), vm)
+	reply(w, struct{}{})
+}
+
+// frozenOf finds a frozen state by snapshot, or by its place in the history.
+func (d *Disk) frozenOf(snapshot string, index int) (*Frozen, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if snapshot != "" {
+		for _, f := range d.history {
+			if f.Snapshot == snapshot && !f.dropped {
+				return f, nil
+			}
+		}
+		return nil, fmt.Errorf("no frozen state of snapshot '%s'", snapshot)
+	}
+	if index < 0 {
+		index += len(d.history)
+	}
+	if index < 0 || index >= len(d.history) {
+		return nil, fmt.Errorf("there are %d frozen states", len(d.history))
+	}
+	if f := d.history[index]; !f.dropped {
+		return f, nil
+	}
+	return nil, fmt.Errorf("that frozen state is gone (start with --keep-frozen)")
+}
+
+func (s *Sim) serveFrozen(w http.ResponseWriter, r *http.Request) {
+	disk, _ := strconv.Atoi(r.URL.Query().Get("disk"))
+	vm, d := s.pick(w, r.URL.Query().Get("vm"), disk)
+	if vm == nil {
+		return
+	}
+	type entry struct {
+		Index int `json:"index"`
+		*Frozen
+		Kept bool `json:"kept"`
+	}
+	d.mu.RLock()
+	out := []entry{}
+	for i, f := range d.history {
+		c := *f
+		out = append(out, entry{i, &c, !f.dropped})
+	}
+	d.mu.RUnlock()
+	reply(w, out)
+}
+
+func (s *Sim) serveImage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	disk, _ := strconv.Atoi(q.Get("disk"))
+	vm, d := s.pick(w, q.Get("vm"), disk)
+	if vm == nil {
+		return
+	}
+	v := view{d, nil}
+	if q.Get("live") == "" {
+		index := -1
+		if i, err := strconv.Atoi(q.Get("index")); err == nil {
+			index = i
+		}
+		f, err := d.frozenOf(q.Get("snapshot"), index)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		v.f = f
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.FormatInt(d.size, 10))
+	buf := make([]byte, blockSize)
+	for b := int64(0); b < d.blocks(); b++ {
+		if _, err := v.ReadGrain(b, buf); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if _, err := w.Write(buf[:min(blockSize, d.size-b*blockSize)]); err != nil {
+			return
+		}
+	}
+}
+
+func (s *Sim) serveSave(w http.ResponseWriter, r *http.Request) {
+	in := struct {
+		VM       string `json:"vm"`
+		Disk     int    `json:"disk"`
+		Snapshot string `json:"snapshot"`
+		Index    int    `json:"index"`
+		Path     string `json:"path"`
+	}{Index: -1}
+	if !decode(w, r, &in) {
+		return
+	}
+	vm, d := s.pick(w, in.VM, in.Disk)
+	if vm == nil {
+		return
+	}
+	f, err := d.frozenOf(in.Snapshot, in.Index)
+	if err == nil {
+		err = view{d, f}.save(in.Path)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	reply(w, map[string]any{"path": in.Path, "size": d.size, "snapshot": f.Snapshot, "id": f.id})
+}
+
+// state is everything a test may want to see afterwards.
+func (s *Sim) state() map[string]any {
+	type snap struct {
+		Moref    string `json:"moref"`
+		Name     string `json:"name"`
+		Quiesced bool   `json:"quiesced"`
+	}
+	ctx := s.context()
+	vms, leases := []map[string]any{}, []map[string]any{}
+	s.mu.Lock()
+	order, all := append([]*VM(nil), s.order...), append([]*Lease(nil), s.allLeases...)
+	s.mu.Unlock()
+	for _, vm := range order {
+		if vm.filler {
+			continue
+		}
+		snaps := []snap{}
+		v := map[string]any{"name": vm.name, "moref": vm.ref.Value}
+		ctx.WithLock(vm.obj, func() {
+			o := vm.obj
+			if o.Snapshot != nil {
+				walkTree(o.Snapshot.RootSnapshotList, func(t types.VirtualMachineSnapshotTree) {
+					snaps = append(snaps, snap{t.Snapshot.Value, t.Name, t.Quiesced})
+				})
+			}
+			v["power"] = map[bool]string{true: "on", false: "off"}[o.Runtime.PowerState == poweredOn]
+			v["consolidationNeeded"] = o.Runtime.ConsolidationNeeded
+			v["annotation"] = o.Config.Annotation
+			v["changeTrackingEnabled"] = o.Config.ChangeTrackingEnabled != nil && *o.Config.ChangeTrackingEnabled
+		})
+		vm.mu.Lock()
+		v["busy"], v["held"] = vm.task != nil, vm.lease != nil
+		vm.mu.Unlock()
+		disks := []map[string]any{}
+		for _, d := range vm.disks {
+			d.mu.RLock()
+			disks = append(disks, map[string]any{"key": d.key, "path": d.path, "size": d.size,
+				"cbtActive": d.cbt.active, "changeId": d.cbt.changeID(d.cbt.epoch), "frozen": len(d.chain)})
+			d.mu.RUnlock()
+		}
+		v["snapshots"], v["disks"] = snaps, disks
+		vms = append(vms, v)
+	}
+	for _, l := range all {
+		l.mu.Lock()
+		sent := map[string]int64{}
+		for k, n := range l.sent {
+			sent[k] = n
+		}
+		leases = append(leases, map[string]any{"vm": l.vm.name, "lease": l.obj.Self.Value, "state": l.state,
+			"held": l.ctx.Err() == nil, "timedOut": l.timedOut, "percent": l.percent, "streams": l.streams, "sent": sent})
+		l.mu.Unlock()
+	}
+	return map[string]any{"vms": vms, "leases": leases, "sessions": s.sessions.live()}
+}
+
+func walkTree(tree []types.VirtualMachineSnapshotTree, fn func(types.VirtualMachineSnapshotTree)) {
+	for _, t := range tree {
+		fn(t)
+		walkTree(t.ChildSnapshotList, fn)
+	}
+}

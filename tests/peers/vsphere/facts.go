@@ -1,0 +1,255 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// guestNames are the display names of the guest IDs we use.
+var guestNames = map[string]string{
+	"otherLinux64Guest":          "Other Linux (64-bit)",
+	"otherGuest":                 "Other (32-bit)",
+	"rhel7_64Guest":              "Red Hat Enterprise Linux 7 (64-bit)",
+	"rhel8_64Guest":              "Red Hat Enterprise Linux 8 (64-bit)",
+	"rhel9_64Guest":              "Red Hat Enterprise Linux 9 (64-bit)",
+	"centos7_64Guest":            "CentOS 7 (64-bit)",
+	"debian11_64Guest":           "Debian GNU/Linux 11 (64-bit)",
+	"debian12_64Guest":           "Debian GNU/Linux 12 (64-bit)",
+	"ubuntu64Guest":              "Ubuntu Linux (64-bit)",
+	"sles15_64Guest":             "SUSE Linux Enterprise 15 (64-bit)",
+	"windows7Server64Guest":      "Microsoft Windows Server 2008 R2 (64-bit)",
+	"windows9Server64Guest":      "Microsoft Windows Server 2016 or later (64-bit)",
+	"windows2019srv_64Guest":     "Microsoft Windows Server 2019 (64-bit)",
+	"windows2019srvNext_64Guest": "Microsoft Windows Server 2022 (64-bit)",
+	"windows9_64Guest":           "Microsoft Windows 10 (64-bit)",
+	"freebsd13_64Guest":          "FreeBSD 13 or later versions (64-bit)",
+}
+
+func guestName(id string) string {
+	if n := guestNames[id]; n != "" {
+		return n
+	}
+	return id
+}
+
+func guestFamily(id string) string {
+	switch {
+	case strings.HasPrefix(id, "win"):
+		return string(types.VirtualMachineGuestOsFamilyWindowsGuest)
+	case strings.HasPrefix(id, "freebsd"), id == "otherGuest":
+		return string(types.VirtualMachineGuestOsFamilyOtherGuestFamily)
+	}
+	return string(types.VirtualMachineGuestOsFamilyLinuxGuest)
+}
+
+func (vm *VM) configInfo(ds string) *types.VirtualMachineConfigInfo {
+	v := vm.spec
+	dir := fmt.Sprintf("[%s] %s", ds, strings.ReplaceAll(vm.name, "/", "_"))
+	made := time.Now().Add(-400 * 24 * time.Hour)
+	rs := types.DefaultResourceConfigSpec()
+	cores := v.CoresPerSocket
+	return &types.VirtualMachineConfigInfo{
+		ChangeVersion: made.UTC().Format("2006-01-02T15:04:05.000000Z"),
+		Modified:      made, CreateDate: &made,
+		Name: escapeName(v.Name), GuestFullName: guestName(v.GuestID), GuestId: v.GuestID,
+		Version: v.Hardware, Annotation: v.Notes, Firmware: v.Firmware,
+		Uuid: stableUUID("4232", v.Name), InstanceUuid: stableUUID("5032", v.Name),
+		NpivTemporaryDisabled: types.NewBool(true),
+		ChangeTrackingEnabled: types.NewBool(v.CBT),
+		Files: types.VirtualMachineFileInfo{
+			VmPathName:        fmt.Sprintf("%s/%s.vmx", dir, path.Base(dir)),
+			SnapshotDirectory: dir + "/", SuspendDirectory: dir + "/", LogDirectory: dir + "/",
+		},
+		Tools: &types.ToolsConfigInfo{ToolsVersion: 12389, AfterPowerOn: types.NewBool(true),
+			AfterResume: types.NewBool(true), BeforeGuestStandby: types.NewBool(true),
+			BeforeGuestShutdown: types.NewBool(true), ToolsUpgradePolicy: "manual"},
+		Flags: types.VirtualMachineFlagInfo{DisableAcceleration: types.NewBool(false), EnableLogging: types.NewBool(true)},
+		BootOptions: &types.VirtualMachineBootOptions{EnterBIOSSetup: types.NewBool(false),
+			EfiSecureBootEnabled: types.NewBool(v.SecureBoot), NetworkBootProtocol: "ipv4"},
+		Hardware: types.VirtualHardware{NumCPU: v.CPUs, NumCoresPerSocket: &cores, MemoryMB: v.MemoryMB,
+			VirtualICH7MPresent: types.NewBool(false), VirtualSMCPresent: types.NewBool(false)},
+		CpuAllocation: &rs.CpuAllocation, MemoryAllocation: &rs.MemoryAllocation,
+		LatencySensitivity: &types.LatencySensitivity{Level: types.LatencySensitivitySensitivityLevelNormal},
+		CpuHotAddEnabled:   types.NewBool(false), MemoryHotAddEnabled: types.NewBool(false),
+		SwapPlacement: "inherit",
+		ExtraConfig: []types.BaseOptionValue{
+			&types.OptionValue{Key: "nvram", Value: path.Base(dir) + ".nvram"},
+			&types.OptionValue{Key: "ctkEnabled", Value: fmt.Sprint(v.CBT)},
+			&types.OptionValue{Key: "disk.EnableUUID", Value: "TRUE"},
+		},
+	}
+}
+
+func (s *Sim) setSummary(vm *VM) {
+	o, c := vm.obj, vm.obj.Config
+	o.Summary.Vm = &vm.ref
+	o.Summary.Runtime = o.Runtime
+	o.Summary.OverallStatus = types.ManagedEntityStatusGreen
+	o.Summary.Config = types.VirtualMachineConfigSummary{
+		Name: c.Name, VmPathName: c.Files.VmPathName, MemorySizeMB: c.Hardware.MemoryMB,
+		NumCpu: c.Hardware.NumCPU, NumEthernetCards: int32(len(vm.spec.NICs)),
+		NumVirtualDisks: int32(len(vm.disks)), Uuid: c.Uuid, InstanceUuid: c.InstanceUuid,
+		GuestId: c.GuestId, GuestFullName: c.GuestFullName, Annotation: c.Annotation,
+		HwVersion: c.Version,
+	}
+	if !s.opt.esx {
+		o.AvailableField = simulator.GetCustomFieldsAvailable(s.context(), &vm.ref)
+		byName := map[string]int32{}
+		for _, f := range o.AvailableField {
+			byName[f.Name] = f.Key
+		}
+		for name, value := range vm.spec.Attributes {
+			v := &types.CustomFieldStringValue{Value: value}
+			v.Key = byName[name]
+			o.Value = append(o.Value, v)
+			o.CustomValue = append(o.CustomValue, v)
+			o.Summary.CustomValue = append(o.Summary.CustomValue, v)
+		}
+	}
+}
+
+func (vm *VM) hostName() string {
+	n := strings.ToLower(vm.name)
+	n = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return -1
+	}, n)
+	return n + ".sim.example"
+}
+
+// setGuest makes what the guest tells its host fit the power state. The
+// caller holds the VM's lock, except before the VM is registered.
+func (s *Sim) setGuest(ctx *simulator.Context, vm *VM, on bool) {
+	g := &types.GuestInfo{
+		ToolsStatus:         types.VirtualMachineToolsStatusToolsNotInstalled,
+		ToolsVersionStatus:  "guestToolsNotInstalled",
+		ToolsVersionStatus2: "guestToolsNotInstalled",
+		ToolsRunningStatus:  string(types.VirtualMachineToolsRunningStatusGuestToolsNotRunning),
+		ToolsVersion:        "0",
+		GuestState:          "notRunning",
+	}
+	if vm.spec.tools() {
+		g.ToolsStatus = types.VirtualMachineToolsStatusToolsNotRunning
+		g.ToolsVersionStatus, g.ToolsVersionStatus2 = "guestToolsUnmanaged", "guestToolsUnmanaged"
+		g.ToolsVersion = "12389"
+	}
+	if on && vm.spec.tools() {
+		g.ToolsStatus = types.VirtualMachineToolsStatusToolsOk
+		g.ToolsRunningStatus = string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
+		g.GuestId, g.GuestFullName = vm.spec.GuestID, guestName(vm.spec.GuestID)
+		g.GuestFamily = guestFamily(vm.spec.GuestID)
+		g.HostName = vm.hostName()
+		g.GuestState = "running"
+		g.GuestOperationsReady = types.NewBool(true)
+		s.guestNet(vm, g)
+		for i, d := range vm.disks {
+			g.Disk = append(g.Disk, types.GuestDiskInfo{DiskPath: []string{"/", "/srv", "/var"}[min(i, 2)],
+				Capacity: d.size * 9 / 10, FreeSpace: max(0, d.size*9/10-d.allocated()), FilesystemType: "ext4"})
+		}
+	}
+	sum := &types.VirtualMachineGuestSummary{
+		GuestId: g.GuestId, GuestFullName: g.GuestFullName, ToolsStatus: g.ToolsStatus,
+		ToolsVersionStatus: g.ToolsVersionStatus, ToolsVersionStatus2: g.ToolsVersionStatus2,
+		ToolsRunningStatus: g.ToolsRunningStatus, HostName: g.HostName, IpAddress: g.IpAddress,
+	}
+	if s.reg.Get(vm.ref) == nil {
+		vm.obj.Guest, vm.obj.Summary.Guest = g, sum
+		return
+	}
+	ctx.Update(vm.obj, []types.PropertyChange{{Name: "guest", Val: g}, {Name: "summary.guest", Val: sum}})
+}
+
+func (s *Sim) guestNet(vm *VM, g *types.GuestInfo) {
+	n := 0
+	for _, dev := range vm.obj.Config.Hardware.Device {
+		card, ok := dev.(types.BaseVirtualEthernetCard)
+		if !ok {
+			continue
+		}
+		c := card.GetVirtualEthernetCard()
+		mac, err := net.ParseMAC(c.MacAddress)
+		if err != nil || len(mac) != 6 {
+			continue
+		}
+		ip := fmt.Sprintf("10.%d.%d.%d", 20+n, mac[4], max(2, mac[5]))
+		six := fmt.Sprintf("fe80::250:56ff:fe%02x:%02x%02x", mac[3], mac[4], mac[5])
+		if n == 0 {
+			g.IpAddress = ip
+		}
+		g.Net = append(g.Net, types.GuestNicInfo{
+			Network: vm.spec.NICs[n].Network, MacAddress: c.MacAddress, DeviceConfigId: c.Key,
+			Connected: c.Connectable != nil && c.Connectable.StartConnected,
+			IpAddress: []string{ip, six},
+			IpConfig: &types.NetIpConfigInfo{IpAddress: []types.NetIpConfigInfoIpAddress{
+				{IpAddress: ip, PrefixLength: 16, State: "preferred"},
+				{IpAddress: six, PrefixLength: 64, State: "unknown"}}},
+		})
+		n++
+	}
+}
+
+// setStorage computes the space a VM takes. The caller holds the VM's lock,
+// except before the VM is registered.
+func (s *Sim) setStorage(vm *VM) {
+	now := time.Now()
+	o := vm.obj
+	const small = 300 << 10 // .vmx, .nvram, logs
+	use := types.VirtualMachineUsageOnDatastore{Datastore: o.Datastore[0], Committed: small, Unshared: small}
+	ex := &types.VirtualMachineFileLayoutEx{Timestamp: now}
+	layout := &types.VirtualMachineFileLayout{}
+	file := func(name, kind string, size int64) int32 {
+		key := int32(len(ex.File))
+		ex.File = append(ex.File, types.VirtualMachineFileLayoutExFileInfo{Key: key, Name: name, Type: kind,
+			Size: size, UniqueSize: size, Accessible: types.NewBool(true)})
+		return key
+	}
+	file(o.Config.Files.VmPathName, "config", 3277)
+	for _, d := range vm.disks {
+		taken := d.allocated()
+		if d.path == "" {
+			taken = d.spec.used
+		}
+		if !d.spec.thin() {
+			taken = d.size
+		}
+		use.Committed += taken
+		use.Unshared += taken
+		use.Uncommitted += d.size - taken
+		base := strings.TrimSuffix(d.file, ".vmdk")
+		keys := []int32{file(d.file, "diskDescriptor", 572), file(base+"-flat.vmdk", "diskExtent", taken)}
+		ex.Disk = append(ex.Disk, types.VirtualMachineFileLayoutExDiskLayout{Key: d.key,
+			Chain: []types.VirtualMachineFileLayoutExDiskUnit{{FileKey: keys}}})
+		layout.Disk = append(layout.Disk, types.VirtualMachineFileLayoutDiskLayout{Key: d.key, DiskFile: []string{d.file}})
+	}
+	if o.LayoutEx != nil {
+		ex.Snapshot = o.LayoutEx.Snapshot
+		layout.Snapshot = o.Layout.Snapshot
+	}
+	o.LayoutEx, o.Layout = ex, layout
+	o.Storage = &types.VirtualMachineStorageInfo{Timestamp: now,
+		PerDatastoreUsage: []types.VirtualMachineUsageOnDatastore{use}}
+	o.Summary.Storage = &types.VirtualMachineStorageSummary{Timestamp: now,
+		Committed: use.Committed, Uncommitted: use.Uncommitted, Unshared: use.Unshared}
+}
+
+// faultOf digs the vSphere fault out of a client's error, nil if none.
+func faultOf(err error) types.BaseMethodFault {
+	if soap.IsSoapFault(err) {
+		f, _ := soap.ToSoapFault(err).VimFault().(types.BaseMethodFault)
+		return f
+	}
+	if soap.IsVimFault(err) {
+		f, _ := soap.ToVimFault(err).(types.BaseMethodFault)
+		return f
+	}
+	return nil
+}
