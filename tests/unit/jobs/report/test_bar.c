@@ -180,7 +180,7 @@ static void test_bar__lines_are_redrawn_in_place(void **state)
     check_screen(s, "vmferry: web01: copy: 2 disks\n"
                     "disk-0    ##############..............   50 %  ETA 0:02\n"
                     "disk-1    #######.....................   25 %  ETA -:--\n"
-                    "total     ##########-.................   37 %  ETA 0:04\n");
+                    "total     ##########-.................   37 %  ETA 0:03\n");
     vf_reporter_free(r);
 }
 

@@ -1,0 +1,12 @@
+/* The model's enumerations as words; NULL for unknown. */
+#ifndef JOBS_CLI_INVENTORY_NAMES_H
+#define JOBS_CLI_INVENTORY_NAMES_H
+
+#include <vmferry/vm.h>
+
+const char *vf_power_name(enum vf_power power);                /* "on", "off", "suspended" */
+const char *vf_firmware_name(enum vf_firmware firmware);       /* "bios", "efi" */
+const char *vf_bus_name(enum vf_bus bus);                      /* "ide", "sata", "scsi", "nvme" */
+const char *vf_guest_family_name(enum vf_guest_family family); /* "linux", "windows", "other" */
+
+#endif

@@ -1,0 +1,15 @@
+/* Results go to stdout, whole. */
+#ifndef JOBS_CLI_OUTPUT_H
+#define JOBS_CLI_OUTPUT_H
+
+#include <cjson/cJSON.h>
+
+#include "jobs/cli/command.h"
+
+/* Write and flush. A reader that closed the pipe is not an error. */
+int vf_cli_put(struct vf_cli *cli, const char *text, struct vf_error **err);
+
+/* The tree as indented JSON, or as YAML. */
+int vf_cli_put_tree(struct vf_cli *cli, const cJSON *tree, bool yaml, struct vf_error **err);
+
+#endif
