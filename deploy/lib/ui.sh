@@ -39,10 +39,11 @@ ui_run() {
     ui_what=$1
     shift
     printf '\n== %s\n' "$*" >>"$ui_log_file"
+    ui_skip=$(wc -l <"$ui_log_file")
     ui_status=0
     "$@" >>"$ui_log_file" 2>&1 </dev/null || ui_status=$?
     [ "$ui_status" -eq 0 ] && return 0
-    tail -n 25 "$ui_log_file" | sed 's/^/    /' >&2
+    tail -n "+$((ui_skip + 1))" "$ui_log_file" | tail -n 25 | sed 's/^/    /' >&2
     ui_die "$ui_what failed (exit status $ui_status)" "the whole log is in $ui_log_file"
 }
 

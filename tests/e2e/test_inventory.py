@@ -1,0 +1,130 @@
+"""vmferry inventory: what it lists, how it selects, how many questions it asks."""
+
+import json
+
+import pytest
+import yaml
+
+
+def listed(result):
+    """Names in the table: the first column, below the heading."""
+    rows = result.good().out.splitlines()[1:]
+    return [row.split("  ")[0].strip() for row in rows if row.strip()]
+
+
+def as_data(result):
+    data = json.loads(result.good().out)
+    return data if isinstance(data, list) else data["vms"]
+
+
+def names(result):
+    return sorted(vm["name"] for vm in as_data(result))
+
+
+@pytest.fixture
+def inventory(vmferry, sim):
+    return lambda *more: vmferry("inventory", *sim.arguments(), *more)
+
+
+def test_table__lists_every_vm_with_a_heading(inventory):
+    result = inventory()
+    assert "NAME" in result.good().out.splitlines()[0]
+    for name in ("run01", "Off VM #1 (EFI)", "empty01", "indep01", "twin", "snapped"):
+        assert name in result.out
+    row = next(line for line in result.out.splitlines() if line.startswith("run01"))
+    for fact in ("on", "4", "3.0 GiB", "2"):
+        assert fact in row
+    assert result.err == ""
+
+
+def test_wide__says_more_than_table(inventory):
+    narrow, wide = inventory(), inventory("-o", "wide")
+    assert len(wide.good().out.splitlines()[0]) > len(narrow.out.splitlines()[0])
+    assert "/prod/web" in wide.out
+
+
+def test_json__has_the_facts(inventory):
+    machine = next(vm for vm in as_data(inventory("-o", "json")) if vm["name"] == "run01")
+    text = json.dumps(machine)
+    assert machine["power"] == "on"
+    assert str(96 << 20) in text and str((48 << 20) + 1536) in text
+    assert "/prod/web" in text
+    assert "00:50:56:0a:0b:0c" in text
+    assert machine["cpus"] == 4
+    assert str(3 << 30) in text
+    assert len(machine["disks"]) == 2
+
+
+def test_yaml__says_the_same_as_json(inventory):
+    assert yaml.safe_load(inventory("-o", "yaml").good().out) == json.loads(
+        inventory("-o", "json").good().out
+    )
+
+
+@pytest.mark.parametrize(
+    "selection, expected",
+    [
+        (["--name", "run01"], ["run01"]),
+        (["--name", "run01", "--name", "empty01"], ["empty01", "run01"]),
+        (["--name", "twin"], ["twin", "twin"]),
+        (["--glob", "*01"], ["empty01", "indep01", "run01"]),
+        (["--glob", "Off VM #1 (*"], ["Off VM #1 (EFI)"]),
+        (["--folder", "/DC0/vm/prod"], ["Off VM #1 (EFI)", "run01"]),
+        (["--folder", "/DC0/vm/test/a"], ["twin"]),
+        (["--power", "off"], ["Off VM #1 (EFI)", "twin", "twin"]),
+        (["--power", "on", "--glob", "*01"], ["empty01", "indep01", "run01"]),
+        (["--tag", "env/prod"], ["Off VM #1 (EFI)", "run01"]),
+        (["--tag", "tier/web"], ["run01"]),
+        (["--tag", "env/prod", "--power", "on"], ["run01"]),
+    ],
+)
+def test_selection__gives_just_these(inventory, selection, expected):
+    assert names(inventory("-o", "json", *selection)) == expected
+
+
+def test_name_that_matches_nothing__fails_and_names_it(inventory):
+    inventory("--name", "nosuch").failed("nosuch")
+
+
+def test_snapshots_and_cbt__are_shown(inventory):
+    found = {vm["name"]: json.dumps(vm) for vm in as_data(inventory("-o", "json"))}
+    assert "by hand" in found["snapped"]
+    assert found["run01"] != found["snapped"]
+
+
+@pytest.fixture(scope="module")
+def crowd(start_simulator):
+    return start_simulator("crowd", "--fillers", 2000)
+
+
+def test_2000_vms__one_paged_query_and_no_call_per_vm(vmferry, crowd):
+    crowd.control("DELETE", "/calls")
+    result = vmferry("inventory", *crowd.arguments(), "-o", "json")
+    assert len(as_data(result)) == 2000
+    calls = crowd.control("GET", "/calls")["soap"]
+    pages = calls.get("ContinueRetrievePropertiesEx", 0)
+    assert pages >= 1, calls
+    assert sum(calls.values()) - pages < 25, calls
+
+
+def test_2000_vms__page_size_of_the_server_is_followed(vmferry, crowd):
+    crowd.control("POST", "/options", {"page_size": 7})
+    result = vmferry("inventory", *crowd.arguments(), "-o", "json")
+    crowd.control("POST", "/options", {"page_size": 0})
+    assert len(as_data(result)) == 2000
+    assert len({vm["name"] for vm in as_data(result)}) == 2000
+    assert crowd.control("GET", "/state")["sessions"] == 0
+
+
+def test_2000_vms__selection_by_tag(vmferry, crowd):
+    result = vmferry("inventory", *crowd.arguments(), "-o", "json", "--tag", "env/stage")
+    found = names(result)
+    assert found and all(name.startswith("stage-") for name in found)
+
+
+def test_session_lost_between_pages__starts_over_silently(vmferry, crowd):
+    crowd.fault("ContinueRetrievePropertiesEx", "not_authenticated", count=1, after=2)
+    result = vmferry("inventory", *crowd.arguments(), "-o", "json")
+    assert len({vm["name"] for vm in as_data(result)}) == 2000
+    assert result.err == ""
+
