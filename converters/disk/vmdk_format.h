@@ -65,35 +65,35 @@
 #define VMDK_COWD_GTES_PER_GT  4096u
 
 /* SESparse: VMFS6 snapshots. Offsets in bytes; all fields u64; sizes and places in sectors. */
-#define VMDK_SESPARSE_MAGIC           0x00000000cafebabeull
-#define VMDK_SESPARSE_VERSION         0x0000000200000001ull
-#define VMDK_SESPARSE_VOLATILE_MAGIC  0x00000000cafecafeull
-#define VMDK_SESPARSE_HEADER_BYTES    512u
-#define VMDK_SESPARSE_VERSION_AT      8
-#define VMDK_SESPARSE_CAPACITY        16
-#define VMDK_SESPARSE_GRAIN_SIZE      24 /* 8 */
-#define VMDK_SESPARSE_TABLE_SIZE      32 /* 64 */
-#define VMDK_SESPARSE_FLAGS           40
-#define VMDK_SESPARSE_RESERVED        48 /* four */
-#define VMDK_SESPARSE_VOLATILE        80 /* place, size; so do all that follow */
-#define VMDK_SESPARSE_JOURNAL_HEADER  96
-#define VMDK_SESPARSE_JOURNAL         112
-#define VMDK_SESPARSE_GRAIN_DIR       128
-#define VMDK_SESPARSE_GRAIN_TABLES    144
-#define VMDK_SESPARSE_FREE_BITMAP     160
-#define VMDK_SESPARSE_BACKMAP         176
-#define VMDK_SESPARSE_GRAINS          192
-#define VMDK_SESPARSE_VOLATILE_REPLAY 24 /* in the volatile header: the journal must be replayed   \
-                                          */
-#define VMDK_SESPARSE_GRAIN_SECTORS 8u
-#define VMDK_SESPARSE_TABLE_SECTORS 64u
-#define VMDK_SESPARSE_GTES_PER_GT   4096u
-#define VMDK_SESPARSE_GDE_MASK      0xffffffff00000000ull
-#define VMDK_SESPARSE_GDE_ALLOCATED 0x1000000000000000ull
-#define VMDK_SESPARSE_GTE_MASK      0xf000000000000000ull
-#define VMDK_SESPARSE_GTE_UNMAPPED  0x1000000000000000ull
-#define VMDK_SESPARSE_GTE_ZERO      0x2000000000000000ull
-#define VMDK_SESPARSE_GTE_ALLOCATED 0x3000000000000000ull
+#define VMDK_SESPARSE_MAGIC          0x00000000cafebabeull
+#define VMDK_SESPARSE_VERSION        0x0000000200000001ull
+#define VMDK_SESPARSE_VOLATILE_MAGIC 0x00000000cafecafeull
+#define VMDK_SESPARSE_HEADER_BYTES   512u
+#define VMDK_SESPARSE_VERSION_AT     8
+#define VMDK_SESPARSE_CAPACITY       16
+#define VMDK_SESPARSE_GRAIN_SIZE     24 /* 8 */
+#define VMDK_SESPARSE_TABLE_SIZE     32 /* 64 */
+#define VMDK_SESPARSE_FLAGS          40
+#define VMDK_SESPARSE_RESERVED       48 /* four */
+#define VMDK_SESPARSE_VOLATILE       80 /* place, size; so do all that follow */
+#define VMDK_SESPARSE_JOURNAL_HEADER 96
+#define VMDK_SESPARSE_JOURNAL        112
+#define VMDK_SESPARSE_GRAIN_DIR      128
+#define VMDK_SESPARSE_GRAIN_TABLES   144
+#define VMDK_SESPARSE_FREE_BITMAP    160
+#define VMDK_SESPARSE_BACKMAP        176
+#define VMDK_SESPARSE_GRAINS         192
+/* In the volatile header: the journal must be replayed. */
+#define VMDK_SESPARSE_VOLATILE_REPLAY 24
+#define VMDK_SESPARSE_GRAIN_SECTORS   8u
+#define VMDK_SESPARSE_TABLE_SECTORS   64u
+#define VMDK_SESPARSE_GTES_PER_GT     4096u
+#define VMDK_SESPARSE_GDE_MASK        0xffffffff00000000ull
+#define VMDK_SESPARSE_GDE_ALLOCATED   0x1000000000000000ull
+#define VMDK_SESPARSE_GTE_MASK        0xf000000000000000ull
+#define VMDK_SESPARSE_GTE_UNMAPPED    0x1000000000000000ull
+#define VMDK_SESPARSE_GTE_ZERO        0x2000000000000000ull
+#define VMDK_SESPARSE_GTE_ALLOCATED   0x3000000000000000ull
 
 /* Descriptor text. */
 #define VMDK_DESCRIPTOR_SIGNATURE "# Disk DescriptorFile"

@@ -234,12 +234,6 @@ static int check_place(struct sparse_disk *d, struct vf_error **err)
 {
     uint64_t coverage = (uint64_t)d->map.grain_sectors * d->map.gtes_per_gt;
     d->n_gdes = (d->map.capacity_sectors + coverage - 1) / coverage;
-    if (d->n_gdes > MAX_TABLES) {
-        return vf_error_set(err, VF_UNSUPPORTED,
-                            "a capacity of %" PRIu64 " sectors in grains of %" PRIu32
-                            " needs %" PRIu64 " grain tables; more than %u are not read",
-                            d->map.capacity_sectors, d->map.grain_sectors, d->n_gdes, MAX_TABLES);
-    }
     d->gd = (struct vf_span){0, d->n_gdes * 4};
     if (__builtin_mul_overflow(d->map.gd_sector, VMDK_SECTOR_BYTES, &d->gd.offset_bytes) ||
         !in_file(d, d->gd)) {
@@ -253,6 +247,12 @@ static int check_place(struct sparse_disk *d, struct vf_error **err)
                             "the grain directory at offset %" PRIu64
                             " lies over the header or descriptor",
                             d->gd.offset_bytes);
+    }
+    if (d->n_gdes > MAX_TABLES) {
+        return vf_error_set(err, VF_UNSUPPORTED,
+                            "a capacity of %" PRIu64 " sectors in grains of %" PRIu32
+                            " needs %" PRIu64 " grain tables; more than %u are not read",
+                            d->map.capacity_sectors, d->map.grain_sectors, d->n_gdes, MAX_TABLES);
     }
     return 0;
 }
