@@ -38,8 +38,8 @@ int vf_progress_open(struct vf_cli *cli, const struct vf_progress_args *args, bo
     }
     bool terminal = has_terminal(cli->err);
     const char *no_color = getenv("NO_COLOR");
-    struct vf_report_options options = {.out = cli->err,
-                                        .color = terminal && !(no_color && *no_color)};
+    struct vf_report_options options = {
+        .out = cli->err, .color = terminal && !(no_color && *no_color), .cancel = cli->cancel};
     if (args->quiet) {
         *ret_reporter = vf_report_plain_new(&options, VF_REPORT_SILENT);
     } else if (args->mode == VF_PROGRESS_NONE) {

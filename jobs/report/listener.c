@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-static void wait_interval(struct vf_listener *l)
+/* How soon a cancellation is noticed; listeners' intervals are multiples. */
+#define SLICE_MS 200
+
+static void wait_slice(struct vf_listener *l)
 {
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += l->ops->interval_ms / 1000;
-    end.tv_nsec += (long)(l->ops->interval_ms % 1000) * 1000000;
+    end.tv_nsec += SLICE_MS * 1000000L;
     if (end.tv_nsec >= 1000000000) {
         end.tv_sec++;
         end.tv_nsec -= 1000000000;
@@ -18,8 +20,23 @@ static void wait_interval(struct vf_listener *l)
     }
 }
 
+/* Removing a snapshot takes its time; without a word people press ^C again and leave it behind. */
+static void tell_of_cancel(struct vf_listener *l)
+{
+    if (l->told_of_cancel || !vf_cancel_is_set(l->options.cancel)) {
+        return;
+    }
+    l->told_of_cancel = true;
+    l->ops->event(l,
+                  &(struct vf_event){.type = VF_EVENT_INFO,
+                                     .message = "stopping and cleaning up; a second signal ends "
+                                                "this at once"},
+                  NULL);
+}
+
 static void tick(struct vf_listener *l)
 {
+    tell_of_cancel(l);
     vf_track_sample(&l->track, l->options.clock_ms(l->options.opaque));
     l->ops->tick(l);
 }
@@ -28,12 +45,16 @@ static void *run(void *opaque)
 {
     struct vf_listener *l = opaque;
     pthread_mutex_lock(&l->lock);
-    for (;;) {
-        wait_interval(l);
+    for (unsigned waited_ms = SLICE_MS;; waited_ms += SLICE_MS) {
+        wait_slice(l);
         if (l->stop) {
             break;
         }
-        tick(l);
+        tell_of_cancel(l);
+        if (waited_ms >= l->ops->interval_ms) {
+            tick(l);
+            waited_ms = 0;
+        }
     }
     pthread_mutex_unlock(&l->lock);
     return NULL;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <vmferry/cancel.h>
 #include <vmferry/event.h>
 
 #include "importer/base/clock.h"
@@ -17,6 +18,7 @@
 struct vf_report_options {
     FILE *out; /* borrowed */
     bool color;
+    const struct vf_cancel *cancel; /* once set, people are told that the clean-up has begun */
     /* For tests; NULL or 0 means the real thing. */
     int64_t (*clock_ms)(void *opaque);
     void (*wall_clock)(void *opaque, char buf[VF_CLOCK_RFC3339_SIZE]);

@@ -113,11 +113,29 @@ static void test_plain__failed_disk_says_how_far_it_came(void **state)
     vf_error_free(error);
 }
 
+static void test_plain__cancellation_is_told_once(void **state)
+{
+    struct fixture *f = *state;
+    struct vf_cancel *cancel = vf_cancel_new(NULL);
+    f->options.cancel = cancel;
+    struct vf_reporter *r = vf_report_plain_new(&f->options, VF_REPORT_PLAIN);
+    vf_report_tick(r);
+    vf_cancel_trigger(cancel);
+    vf_report_tick(r);
+    vf_report_tick(r);
+    vf_reporter_free(r);
+    vf_cancel_free(cancel);
+    fflush(f->options.out);
+    assert_string_equal(f->text,
+                        "vmferry: stopping and cleaning up; a second signal ends this at once\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_plain__lines_for_a_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plain__warnings_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plain__cancellation_is_told_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plain__silent_says_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plain__failed_disk_says_how_far_it_came, setup,
                                         teardown),
