@@ -1,0 +1,19 @@
+/* One VM by what a person calls it. */
+#ifndef JOBS_FIND_VM_H
+#define JOBS_FIND_VM_H
+
+#include <vmferry/vm.h>
+
+#include "importer/vsphere/vsphere.h"
+
+/* `name`: the VM's name, its inventory path "/DC0/vm/prod/web01", or its reference "vm-42" (on ESXi
+ * a number). The result is init-ed here and the caller's on success. VF_MISSING tells names that
+ * are near, VF_CONFLICT lists all that match. */
+int vf_find_vm(struct vf_vsphere *vs, const char *name, struct vf_vm *ret_vm,
+               struct vf_error **err);
+
+/* Whether its disks can be exported now, without a change by its owner: else the error says what
+ * stands against it and what helps. */
+int vf_vm_check_exportable(const struct vf_vm *vm, struct vf_error **err);
+
+#endif

@@ -1,0 +1,270 @@
+/* Import from vCenter or an ESXi host: cold by ExportVm, running by a snapshot's export. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "importer/base/mem.h"
+#include "importer/vsphere/fault.h"
+#include "importer/vsphere/inventory.h"
+#include "importer/vsphere/lease.h"
+#include "importer/vsphere/snapshot.h"
+#include "jobs/export_copy.h"
+#include "jobs/find_vm.h"
+#include "jobs/import_plan.h"
+
+/* By these our snapshots are known again, by people and by later runs. */
+#define SNAPSHOT_PREFIX "vmferry-import-"
+#define SNAPSHOT_MARK   "made by vmferry"
+
+struct vsphere_import {
+    struct vf_import *im;
+    struct vf_vsphere *vs;
+    struct vf_vm vm;     /* as it is */
+    struct vf_vm frozen; /* as exported: of the snapshot, or vm's own when it is off */
+    bool has_frozen;
+    char *snapshot; /* moref; NULL: none made, or removed again */
+    char *snapshot_name;
+    struct vf_lease *lease;
+};
+
+static const struct vf_vm *exported_vm(const struct vsphere_import *v)
+{
+    return v->has_frozen ? &v->frozen : &v->vm;
+}
+
+/* --- snapshot ---------------------------------------------------------------------------- */
+
+static void warn_of_leftovers(const struct vsphere_import *v)
+{
+    for (size_t i = 0; i < v->vm.n_snapshots; i++) {
+        const char *name = v->vm.snapshots[i].name;
+        if (name && strncmp(name, SNAPSHOT_PREFIX, strlen(SNAPSHOT_PREFIX)) == 0) {
+            vf_report_warning(v->im->reporter, v->vm.name,
+                              "snapshot \"%s\" (%s) is of an earlier or another vmferry; remove it "
+                              "once none runs any more",
+                              name, v->vm.snapshots[i].moref);
+        }
+    }
+}
+
+static char *new_snapshot_name(void)
+{
+    char now[32];
+    time_t t = time(NULL);
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    strftime(now, sizeof now, "%Y%m%dT%H%M%SZ", &tm);
+    return vf_xasprintf("%s%s-%ld", SNAPSHOT_PREFIX, now, (long)getpid());
+}
+
+static int create_snapshot(struct vsphere_import *v, struct vf_error **err)
+{
+    struct vf_import *im = v->im;
+    const char *description = "made by vmferry for a copy of the disks; removed when the copy "
+                              "ends, safe to remove once no vmferry runs";
+    bool quiesce = !im->options->no_quiesce;
+    struct vf_error *e = NULL;
+
+    v->snapshot_name = new_snapshot_name();
+    vf_report_phase(im->reporter, v->vm.name, "snapshot", "taking snapshot \"%s\"",
+                    v->snapshot_name);
+    int rc = vf_snapshot_create(v->vs, v->vm.moref, v->snapshot_name, description, quiesce,
+                                &v->snapshot, &e);
+    if (rc && quiesce && vf_fault_is_quiesce(e)) {
+        vf_report_warning(im->reporter, v->vm.name,
+                          "the guest could not be quiesced (%s); going on with a crash-consistent "
+                          "snapshot",
+                          vf_error_message(e));
+        vf_error_clear(&e);
+        rc = vf_snapshot_create(v->vs, v->vm.moref, v->snapshot_name, description, false,
+                                &v->snapshot, &e);
+    }
+    vf_error_move(err, &e);
+    return rc ? vf_error_wrap(err, rc, "taking a snapshot") : 0;
+}
+
+static int take_snapshot(struct vsphere_import *v, struct vf_error **err)
+{
+    struct vf_import *im = v->im;
+    warn_of_leftovers(v);
+    int rc = create_snapshot(v, err);
+    if (rc == 0) {
+        rc = vf_snapshot_fetch(v->vs, v->vm.moref, v->snapshot, &v->frozen, &im->quiesced, err);
+    }
+    if (rc) {
+        return rc;
+    }
+    v->has_frozen = true;
+    im->snapshot = true;
+    if (!im->quiesced) {
+        vf_report_warning(im->reporter, v->vm.name,
+                          "the snapshot is crash-consistent%s: the disks are as after a power "
+                          "failure",
+                          v->vm.tools_running ? "" : " (guest tools do not run)");
+    }
+    if (v->frozen.n_disks != v->vm.n_disks) {
+        return vf_error_set(err, VF_CONFLICT,
+                            "the snapshot holds %zu disks, but the VM has %zu: its hardware was "
+                            "changed meanwhile",
+                            v->frozen.n_disks, v->vm.n_disks);
+    }
+    return 0;
+}
+
+/* Clean-up: whatever happened before, and also when cancelled. */
+static int remove_snapshot(struct vsphere_import *v, struct vf_error **err)
+{
+    if (!v->snapshot) {
+        return 0;
+    }
+    vf_report_phase(v->im->reporter, v->vm.name, "cleanup", "removing snapshot \"%s\"",
+                    v->snapshot_name);
+    int rc = vf_snapshot_remove(v->vs, v->snapshot, true, err);
+    if (rc) {
+        vf_error_hint(err,
+                      "the snapshot \"%s\" (%s) may still be there: remove it in vSphere, it "
+                      "grows while the VM runs",
+                      v->snapshot_name, v->snapshot);
+        return vf_error_wrap(err, rc, "removing the snapshot");
+    }
+    free(vf_take(v->snapshot));
+    return 0;
+}
+
+static void check_consolidation(struct vsphere_import *v)
+{
+    bool needed = false;
+    struct vf_error *e = NULL;
+    int rc = vf_vm_fetch_consolidation_needed(v->vs, v->vm.moref, &needed, &e);
+    if (rc == 0 && needed && !v->vm.consolidation_needed) {
+        vf_report_phase(v->im->reporter, v->vm.name, "cleanup", "consolidating the disks");
+        rc = vf_vm_consolidate(v->vs, v->vm.moref, &e);
+    }
+    if (rc) {
+        char *vf_autofree text = vf_error_format(e);
+        vf_report_warning(v->im->reporter, v->vm.name,
+                          "the VM's disks may need consolidation (%s); look at it in vSphere",
+                          text);
+    }
+    vf_error_free(e);
+}
+
+/* --- export ------------------------------------------------------------------------------ */
+
+static int copy_disks(struct vsphere_import *v, struct vf_error **err)
+{
+    struct vf_import *im = v->im;
+    struct vf_cancel *cancel = vf_cancel_new(im->cancel);
+    if (!cancel) {
+        return vf_error_set(err, VF_INTERNAL, "no descriptor left");
+    }
+    vf_report_phase(im->reporter, v->vm.name, "copy", "%zu disks of \"%s\" by NFC export%s",
+                    im->n_copies, v->vm.name, v->snapshot ? " of the snapshot" : "");
+    int rc = v->snapshot ? vf_lease_open_snapshot(v->vs, v->snapshot, &v->lease, err)
+                         : vf_lease_open_vm(v->vs, v->vm.moref, &v->lease, err);
+    if (rc) {
+        rc = vf_error_wrap(err, rc, "opening the export");
+    } else {
+        struct vf_export_copy x = {.vs = v->vs,
+                                   .lease = v->lease,
+                                   .vm = exported_vm(v),
+                                   .http = &im->options->vsphere.http,
+                                   .env = &im->env,
+                                   .copies = im->copies,
+                                   .parallel = im->options->parallel_disks,
+                                   .cancel = cancel};
+        rc = vf_export_copy_run(&x, err);
+    }
+    if (rc == 0) {
+        struct vf_error *e = NULL;
+        if (vf_lease_complete(v->lease, &e) != 0) {
+            /* All was read and checked; the lease ends by itself. */
+            vf_report_warning(im->reporter, v->vm.name, "the export could not be closed: %s",
+                              vf_error_message(e));
+        }
+        vf_error_free(e);
+    }
+    vf_lease_free(vf_take(v->lease));
+    vf_cancel_free(cancel);
+    return rc;
+}
+
+/* Disk usage is known of the live VM only. */
+static void carry_usage(struct vsphere_import *v)
+{
+    for (size_t i = 0; v->has_frozen && i < v->frozen.n_disks; i++) {
+        for (size_t j = 0; j < v->vm.n_disks; j++) {
+            if (v->frozen.disks[i].key == v->vm.disks[j].key) {
+                v->frozen.disks[i].used_bytes = v->vm.disks[j].used_bytes;
+            }
+        }
+    }
+}
+
+static int import_found(struct vsphere_import *v, struct vf_error **err)
+{
+    struct vf_import *im = v->im;
+    im->env.vm = v->vm.name;
+    int rc = vf_vm_check_exportable(&v->vm, err);
+    if (rc == 0) {
+        /* Before the snapshot: what can be refused is refused without touching the VM. */
+        rc = vf_import_prepare(im, &v->vm, err);
+    }
+    if (rc == 0 && v->vm.power == VF_POWER_ON) {
+        rc = take_snapshot(v, err);
+        carry_usage(v);
+    }
+    if (rc == 0) {
+        rc = copy_disks(v, err);
+    }
+    bool had_snapshot = v->snapshot != NULL;
+    struct vf_error *e = NULL;
+    int cleanup_rc = remove_snapshot(v, &e);
+    if (had_snapshot && cleanup_rc == 0) {
+        check_consolidation(v);
+    }
+    if (cleanup_rc && rc) {
+        char *vf_autofree text = vf_error_format(e);
+        vf_report_warning(im->reporter, v->vm.name, "%s; %s", text, vf_error_get_hint(e));
+    }
+    if (rc == 0) {
+        rc = vf_import_finish(im, exported_vm(v), err);
+    }
+    if (rc == 0 && cleanup_rc) {
+        vf_error_wrap(&e, cleanup_rc, "the import in \"%s\" is complete, but",
+                      vf_dir_path(im->dir));
+        vf_error_move(err, &e);
+        rc = cleanup_rc;
+    }
+    vf_error_free(e);
+    return rc;
+}
+
+int vf_import_vsphere(struct vf_import *im, struct vf_error **err)
+{
+    struct vsphere_import v = {.im = im};
+    vf_vm_init(&v.vm);
+    vf_vm_init(&v.frozen);
+    vf_report_phase(im->reporter, im->options->vm, "connect", "logging in to %s",
+                    im->options->vsphere.url);
+    int rc = vf_vsphere_login(&im->options->vsphere, im->cancel, &v.vs, err);
+    if (rc) {
+        return rc;
+    }
+    im->source = vf_xstrdup(vf_vsphere_host(v.vs));
+    rc = vf_find_vm(v.vs, im->options->vm, &v.vm, err);
+    if (rc == 0) {
+        rc = import_found(&v, err);
+        if (rc) {
+            rc = vf_error_wrap(err, rc, "vm \"%s\"", v.vm.name);
+        }
+    }
+    im->env.vm = NULL;
+    vf_vsphere_free(v.vs);
+    vf_vm_release(&v.vm);
+    vf_vm_release(&v.frozen);
+    free(v.snapshot);
+    free(v.snapshot_name);
+    return rc;
+}
