@@ -12,19 +12,19 @@
 #include "converters/disk/image_format.h"
 
 struct vf_convert_options {
-    const char *source;      /* path, or "-" for standard input (streamOptimized VMDK or OVA) */
+    const char *source;        /* path, or "-" for standard input (streamOptimized VMDK or OVA) */
     const char *source_format; /* --from; NULL: probed */
-    const char *target;      /* path; an OVA with several disks: a directory, or a path into which
-                                "-N" is put before the suffix */
-    enum vf_format format;   /* VF_FORMAT_AUTO: by the suffix of target, else raw */
+    const char *target;        /* path; an OVA with several disks: a directory, or a path into which
+                                  "-N" is put before the suffix */
+    enum vf_format format;     /* VF_FORMAT_AUTO: by the suffix of target, else raw */
     bool overwrite;
-    bool digest;             /* compute it and report it */
-    unsigned threads;        /* 0: one a core */
+    bool digest;      /* compute it and report it */
+    unsigned threads; /* 0: one a core */
 };
 
 struct vf_convert_result {
-    uint64_t size_bytes;  /* of the disk */
-    char *digest;         /* NULL unless asked for */
+    uint64_t size_bytes; /* of the disk */
+    char *digest;        /* NULL unless asked for */
 };
 
 /* The target appears under its name only when it is complete and durable. `ret_result` may be NULL;

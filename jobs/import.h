@@ -1,9 +1,9 @@
 /* `vmferry import`: one VM, cold or as of a snapshot, into a directory. One pass, nothing staged.
  *
- * Order of things: look (login, find, check), reserve the target, snapshot (running VM only), export
- * lease, copy of all disks in parallel, finish of every image, lease completed, snapshot removed,
- * record and manifests written, images renamed to their final names. Whatever fails or cancels on
- * the way: the lease is aborted, the snapshot removed, and no file keeps a final name.
+ * Order of things: look (login, find, check), reserve the target, snapshot (running VM only),
+ * export lease, copy of all disks in parallel, finish of every image, lease completed, snapshot
+ * removed, record and manifests written, images renamed to their final names. Whatever fails or
+ * cancels on the way: the lease is aborted, the snapshot removed, and no file keeps a final name.
  */
 #ifndef JOBS_IMPORT_H
 #define JOBS_IMPORT_H
@@ -23,11 +23,11 @@ struct vf_import_options {
     enum vf_import_kind kind;
     struct vf_vsphere_options vsphere; /* kind VSPHERE */
     const char *vm;                    /* name, or moref "vm-42"; kind VSPHERE */
-    const char *path;     /* file, http(s) URL or "-" (OVA only); the other kinds */
-    const char *name;     /* name of the VM for VMDK, or to override; NULL: the source's */
+    const char *path;                  /* file, http(s) URL or "-" (OVA only); the other kinds */
+    const char *name;            /* name of the VM for VMDK, or to override; NULL: the source's */
     struct vf_http_options http; /* for a URL */
 
-    const char *to;          /* "dir:PATH" */
+    const char *to; /* "dir:PATH" */
     enum vf_format format;
     bool overwrite;          /* replace an earlier import of this directory */
     bool no_quiesce;         /* do not even ask the guest to freeze */
