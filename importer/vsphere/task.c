@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "importer/base/clock.h"
+#include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
+#include "importer/vsphere/session.h"
 #include "importer/vsphere/vim_names.h"
 #include "importer/vsphere/watch.h"
 
@@ -80,4 +83,49 @@ int vf_task_wait(struct vf_vsphere *vs, const char *task_moref, const char *what
     }
     free(t.result);
     return rc;
+}
+
+int vf_task_start(struct vf_vsphere *vs, const struct vf_call *call, char **ret_task,
+                  struct vf_error **err)
+{
+    struct vf_answer answer = {0};
+    int rc = vf_session_call(vs, call, &answer, err);
+    if (rc) {
+        return rc;
+    }
+    char *task = vf_answer_returnval(&answer);
+    vf_answer_release(&answer);
+    if (!task || !*task) {
+        free(task);
+        return vf_error_set(err, VF_INVALID, "cannot %s: no task came", call->what);
+    }
+    *ret_task = task;
+    return 0;
+}
+
+int vf_task_run(struct vf_vsphere *vs, const struct vf_call *call, const struct vf_task_wait *wait,
+                int64_t busy_ms, char **ret_result, struct vf_error **err)
+{
+    int64_t deadline_ms = vf_clock_ms() + busy_ms;
+    for (unsigned attempt = 1;; attempt++) {
+        char *vf_autofree task = NULL;
+        struct vf_error *e = NULL;
+        int rc = vf_task_start(vs, call, &task, &e);
+        if (rc == 0) {
+            rc = vf_task_wait(vs, task, call->what, wait, ret_result, &e);
+        }
+        /* A fault of that code says that nothing was done. */
+        bool busy = rc == VF_RETRY && vf_error_reason(e);
+        if (!busy || vf_clock_ms() >= deadline_ms ||
+            (wait->cleanup && vf_cancel_is_set(vs->cancel) && attempt > 3)) {
+            vf_error_move(err, &e);
+            return rc;
+        }
+        vf_debug("vsphere: %s", vf_error_message(e));
+        vf_error_free(e);
+        rc = vf_session_backoff(vs, attempt + 2, wait->cleanup, err);
+        if (rc) {
+            return rc;
+        }
+    }
 }

@@ -27,4 +27,15 @@ struct vf_task_wait {
 int vf_task_wait(struct vf_vsphere *vs, const char *task_moref, const char *what,
                  const struct vf_task_wait *wait, char **ret_result, struct vf_error **err);
 
+struct vf_call;
+
+/* Send a call that returns a task (`call` is private, see session.h), wait for its end. While the
+ * VM is busy with another task it is sent again, for `busy_ms` at most. */
+int vf_task_run(struct vf_vsphere *vs, const struct vf_call *call, const struct vf_task_wait *wait,
+                int64_t busy_ms, char **ret_result, struct vf_error **err);
+
+/* Send such a call once; *ret_task is the task's reference. */
+int vf_task_start(struct vf_vsphere *vs, const struct vf_call *call, char **ret_task,
+                  struct vf_error **err);
+
 #endif
