@@ -18,6 +18,7 @@
 static void init_curl(void)
 {
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    vf_http_tls_init();
 }
 
 int vf_http_new(const struct vf_http_options *options, const struct vf_cancel *cancel,

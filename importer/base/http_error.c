@@ -81,14 +81,22 @@ static int tls_error(const struct vf_http_lane *lane, struct vf_error **err)
                         lane->curl_text);
 }
 
+static const char *reason(const struct vf_http_lane *lane)
+{
+    if (lane->curl_text[0]) {
+        return lane->curl_text;
+    }
+    return lane->result ? curl_easy_strerror(lane->result)
+                        : "it ended without TLS's notice of the end";
+}
+
 static int broken_error(const struct vf_http_lane *lane, struct vf_error **err)
 {
     curl_off_t got = 0;
     curl_easy_getinfo(lane->easy, CURLINFO_SIZE_DOWNLOAD_T, &got);
     return vf_error_set(err, VF_RETRY, "the connection to \"%s\" broke %s %lld bytes: %s",
                         lane->host, lane->headers_done ? "in the body after" : "after",
-                        (long long)got,
-                        lane->curl_text[0] ? lane->curl_text : curl_easy_strerror(lane->result));
+                        (long long)got, reason(lane));
 }
 
 static int timeout_error(const struct vf_http_lane *lane, struct vf_error **err)
@@ -97,6 +105,18 @@ static int timeout_error(const struct vf_http_lane *lane, struct vf_error **err)
                  lane->port, lane->client->connect_timeout_ms);
     vf_error_hint(err, "check that the host runs and that no firewall is in the way");
     return VF_RETRY;
+}
+
+/* RFC 9112, section 6.3: neither a length nor chunks tell where this body ends. */
+static bool ends_with_connection(const struct vf_http_lane *lane)
+{
+    curl_off_t length = -1;
+    curl_easy_getinfo(lane->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    if (lane->has_no_body || lane->status == 204 || lane->status == 304 || length >= 0) {
+        return false;
+    }
+    char *vf_autofree coding = vf_http_find_header(lane->answer_headers.data, "Transfer-Encoding");
+    return coding == NULL;
 }
 
 int vf_http_lane_result(const struct vf_http_lane *lane, struct vf_error **err)
@@ -108,6 +128,9 @@ int vf_http_lane_result(const struct vf_http_lane *lane, struct vf_error **err)
     if (!lane->headers_done) {
         return vf_error_set(err, VF_RETRY, "\"%s\" closed the connection within its headers",
                             lane->host);
+    }
+    if (lane->is_tls && !lane->close_notified && ends_with_connection(lane)) {
+        return broken_error(lane, err);
     }
     return 0;
 }
@@ -150,7 +173,6 @@ int vf_http_lane_error(const struct vf_http_lane *lane, struct vf_error **err)
         return vf_error_set(err, VF_SPACE, "\"%s\" sends too many headers", lane->host);
     default:
         return vf_error_set(err, VF_INTERNAL, "the request to \"%s\" failed: %s", lane->host,
-                            lane->curl_text[0] ? lane->curl_text
-                                               : curl_easy_strerror(lane->result));
+                            reason(lane));
     }
 }

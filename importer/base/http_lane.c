@@ -126,6 +126,7 @@ static int parse_url(struct vf_http_lane *lane, const char *method, const char *
     if (good) {
         size_t first = path[0] ? 1 + strcspn(path + 1, "/") : 0;
         lane->host = vf_xstrdup(host);
+        lane->is_tls = strcmp(scheme, "https") == 0;
         lane->port = strtol(port, NULL, 10);
         lane->label = vf_xasprintf("%s %s://%s:%s%.*s%s", method, scheme, host, port, (int)first,
                                    path, path[first] ? "/..." : "");
@@ -300,7 +301,8 @@ int vf_http_lane_start(struct vf_http_lane *lane, const struct vf_http_request *
 {
     const char *method = req->method ? req->method : req->body ? "POST" : "GET";
     lane->leaf = (struct vf_http_leaf){0};
-    lane->headers_done = lane->done = false;
+    lane->headers_done = lane->done = lane->close_notified = false;
+    lane->has_no_body = strcmp(method, "HEAD") == 0;
     lane->status = 0;
     lane->result = CURLE_OK;
     lane->curl_text[0] = '\0';

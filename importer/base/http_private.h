@@ -45,6 +45,8 @@ struct vf_http_lane {
     char *label;                /* "GET https://host/first-segment", fit for a log */
     char *host;
     long port;
+    bool is_tls;
+    bool has_no_body; /* HEAD */
     bool use_range;
     uint64_t range_first, range_last;
     bool attached;
@@ -54,6 +56,7 @@ struct vf_http_lane {
     struct vf_buf answer_headers;
     bool headers_done;
     long status;
+    bool close_notified; /* TLS told its end */
     bool done;
     CURLcode result;
     char curl_text[CURL_ERROR_SIZE];
@@ -119,6 +122,8 @@ int vf_http_set_status_error(const char *host, long status, const char *header_b
                              const char *body, struct vf_error **err);
 
 /* http_tls.c */
+
+void vf_http_tls_init(void); /* once, before threads */
 
 int vf_http_trust_init(struct vf_http_trust *t, const struct vf_http_options *o,
                        struct vf_error **err);

@@ -120,8 +120,8 @@ static int stream_read(struct vf_stream *stream, void *buf, size_t len_bytes, si
         return rc;
     }
     /* What came before a break is handed over first; the break is told at the next read. */
-    if (n == 0 && len_bytes && s->lane->result != CURLE_OK) {
-        return vf_http_lane_error(s->lane, err);
+    if (n == 0 && len_bytes && (rc = vf_http_lane_result(s->lane, err))) {
+        return rc;
     }
     *ret_n = n;
     return 0;

@@ -129,6 +129,23 @@ static int on_verify(X509_STORE_CTX *ctx, void *opaque)
     return !leaf->mismatch;
 }
 
+static int lane_index = -1; /* of the lane in a context's ex_data; set once */
+
+void vf_http_tls_init(void)
+{
+    lane_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
+/* Without this a body that ends with its connection could be cut short unnoticed: libcurl takes
+ * the end of the TCP stream for the end of TLS (RFC 8446, section 6.1; RFC 9112, section 9.8). */
+static void on_info(const SSL *ssl, int where, int value)
+{
+    if (where == SSL_CB_READ_ALERT && (value & 0xff) == SSL3_AD_CLOSE_NOTIFY) {
+        struct vf_http_lane *lane = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), lane_index);
+        lane->close_notified = true;
+    }
+}
+
 static bool curl_verifies(const struct vf_http_trust *t)
 {
     return t->thumbprint_len == 0 && !t->insecure;
@@ -139,15 +156,16 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *opaque)
     (void)easy;
     struct vf_http_lane *lane = opaque;
     const struct vf_http_trust *trust = &lane->client->trust;
-#ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
-    /* libcurl sets this, and a body that ends with its connection could be cut short unnoticed:
-     * the end without a close_notify is to be an error (RFC 9112, section 9.8). */
-    SSL_CTX_clear_options(ssl_ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
-#endif
     /* libcurl calls this for the TLS of an https:// proxy too. That one is told by being verified
      * although verification of the endpoint is off; the endpoint's thumbprint is not for it. */
-    bool is_proxy = !curl_verifies(trust) && SSL_CTX_get_verify_mode(ssl_ctx) != SSL_VERIFY_NONE;
-    if (is_proxy || (trust->insecure && trust->thumbprint_len == 0)) {
+    if (!curl_verifies(trust) && SSL_CTX_get_verify_mode(ssl_ctx) != SSL_VERIFY_NONE) {
+        return CURLE_OK;
+    }
+    if (lane_index < 0 || !SSL_CTX_set_ex_data(ssl_ctx, lane_index, lane)) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+    SSL_CTX_set_info_callback(ssl_ctx, on_info);
+    if (trust->insecure && trust->thumbprint_len == 0) {
         return CURLE_OK;
     }
     SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, NULL);
