@@ -13,12 +13,9 @@ import (
 
 // preLogin are the methods a real server answers to anybody.
 var preLogin = map[string]bool{
-	"RetrieveServiceContent":      true,
-	"Login":                       true,
-	"LoginByToken":                true,
-	"LoginBySSPI":                 true,
-	"LoginExtensionByCertificate": true,
-	"CloneSession":                true,
+	"RetrieveServiceContent": true,
+	"Login":                  true,
+	"CloneSession":           true,
 }
 
 // sessionTable knows when each SOAP session was last used. vcsim keeps the

@@ -51,6 +51,9 @@ func (c *callBook) reset() {
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := r.URL.Path
 	switch {
+	case p == "/sdk/vimServiceVersions.xml":
+		s.calls.http(r.Method + " " + p)
+		s.serveVersions(w)
 	case p == "/sdk" || p == "/sdk/" || strings.HasPrefix(p, "/sdk/vimService"):
 		s.calls.http(r.Method + " /sdk")
 		if r.Method == http.MethodPost {
@@ -71,6 +74,18 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.calls.http(r.Method + " other")
 		http.NotFound(w, r)
 	}
+}
+
+// serveVersions lists the API versions, newest first by its internal name as
+// 8.0.3 does.
+func (s *Sim) serveVersions(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/xml")
+	fmt.Fprint(w, xml.Header+"<namespaces version=\"1.0\">\n <namespace>\n  <name>urn:vim25</name>\n"+
+		"  <version>uA046D008</version>\n  <priorVersions>\n")
+	for _, v := range []string{apiVersion, "8.0.2.0", "8.0.1.0", "8.0.0.1", "7.0.3.2", "7.0.0.0", "6.7.3", "6.7", "6.5", "6.0", "5.5"} {
+		fmt.Fprintf(w, "   <version>%s</version>\n", v)
+	}
+	fmt.Fprint(w, "  </priorVersions>\n </namespace>\n</namespaces>\n")
 }
 
 // recorder keeps vcsim's response, so that it can be mended before it leaves.
@@ -153,6 +168,7 @@ func (s *Sim) mend(rec *recorder) []byte {
 		b = bytes.ReplaceAll(b, []byte(` XMLSchema-instance:type=`), []byte(` xsi:type=`))
 	}
 	if rec.status != http.StatusOK {
+		b = bytes.Replace(b, []byte("<faultstring>Login failure</faultstring>"), []byte("<faultstring></faultstring>"), 1)
 		if m := emptyFault.FindSubmatchIndex(b); m != nil {
 			text := faultText[string(b[m[4]:m[5]])]
 			out := append([]byte(nil), b[:m[0]]...)

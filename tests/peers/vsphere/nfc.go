@@ -15,6 +15,10 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
+// defaultStrike is where a fault hits a stream when nobody says: inside the
+// first grain.
+const defaultStrike = 65536 + 64
+
 // serveNFC answers GET /nfc/TICKET/FILE. The ticket is all it takes.
 func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 	ev := match{names: []string{"nfc"}, object: r.URL.Path}
@@ -68,6 +72,9 @@ func (l *Lease) stream(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			timeout = nil
 			l.fail(s.context(), &types.Timedout{})
 		}
+	}
+	if rule != nil && rule.AfterBytes <= 0 {
+		rule.AfterBytes = defaultStrike
 	}
 	out = newBodyWriter(w, r, rule, s.opt.nfcRate, tick)
 	if f.content != nil {

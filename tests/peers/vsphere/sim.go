@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -150,12 +151,19 @@ func (s *Sim) context() *simulator.Context {
 	return &c
 }
 
+// apiVersion is what the simulator says it is.
+const apiVersion = "8.0.3.0"
+
 // newModel makes the inventory without VMs and puts the extension in.
 func newModel(opt Options) (*simulator.Model, error) {
 	m := simulator.VPX()
 	if opt.esx {
 		m = simulator.ESX()
 	}
+	a := &m.ServiceContent.About
+	a.Version, a.ApiVersion, a.Build = "8.0.3", apiVersion, "24022515"
+	a.FullName = fmt.Sprintf("%s %s build-%s", a.Name, a.Version, a.Build)
+	a.LicenseProductVersion = "8.0"
 	m.Machine = 0
 	m.Datastore = 2
 	m.Autostart = false
@@ -172,7 +180,6 @@ func (s *Sim) wire(self *url.URL) {
 	self.User = url.UserPassword(s.opt.user, s.opt.password)
 	s.svc.Listen = self
 	s.svc.RegisterSDK(s.reg, s.reg.Path+"/vimService")
-	s.svc.ServeMux.HandleFunc(s.reg.Path+"/vimServiceVersions.xml", s.svc.ServiceVersions)
 	s.reg.SessionManager().ServiceHostName = self.Host
 	s.sessions = newSessionTable(s.opt.sessionTimeout, s.endSession)
 
