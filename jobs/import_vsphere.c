@@ -76,12 +76,60 @@ static int create_snapshot(struct vsphere_import *v, struct vf_error **err)
                           "the guest could not be quiesced (%s); going on with a crash-consistent "
                           "snapshot",
                           vf_error_message(e));
+        v->told_unquiesced = true;
         vf_error_clear(&e);
         rc = vf_snapshot_create(v->vs, v->vm.moref, v->snapshot_name, description, false,
                                 &v->snapshot, &e);
     }
     vf_error_move(err, &e);
     return rc ? vf_error_wrap(err, rc, "taking a snapshot") : 0;
+}
+
+static void carry_string(char **to, const char *from)
+{
+    if (!*to) {
+        *to = vf_xstrdup(from);
+    }
+}
+
+static void carry_nic(struct vf_vm_nic *to, const struct vf_vm_nic *from)
+{
+    if (!to->network || !to->network[0]) {
+        vf_replace_string(&to->network, from->network);
+    }
+    if (to->n_ips == 0 && from->n_ips > 0) {
+        to->ips = vf_xcalloc(from->n_ips, sizeof *to->ips);
+        for (; to->n_ips < from->n_ips; to->n_ips++) {
+            to->ips[to->n_ips] = vf_xstrdup(from->ips[to->n_ips]);
+        }
+    }
+}
+
+/* A snapshot holds the hardware; where the VM lives and what its guest says only the VM knows. */
+static void carry_live_facts(struct vsphere_import *v)
+{
+    struct vf_vm *to = &v->frozen;
+    const struct vf_vm *from = &v->vm;
+    carry_string(&to->moref, from->moref);
+    carry_string(&to->folder, from->folder);
+    carry_string(&to->host, from->host);
+    carry_string(&to->guest_hostname, from->guest_hostname);
+    to->power = from->power;
+    to->tools_running = from->tools_running;
+    for (size_t i = 0; i < to->n_disks; i++) {
+        for (size_t j = 0; j < from->n_disks; j++) {
+            if (to->disks[i].key == from->disks[j].key) {
+                to->disks[i].used_bytes = from->disks[j].used_bytes;
+            }
+        }
+    }
+    for (size_t i = 0; i < to->n_nics; i++) {
+        for (size_t j = 0; j < from->n_nics; j++) {
+            if (to->nics[i].key == from->nics[j].key) {
+                carry_nic(&to->nics[i], &from->nics[j]);
+            }
+        }
+    }
 }
 
 static int take_snapshot(struct vsphere_import *v, struct vf_error **err)
@@ -97,7 +145,8 @@ static int take_snapshot(struct vsphere_import *v, struct vf_error **err)
     }
     v->has_frozen = true;
     im->snapshot = true;
-    if (!im->quiesced) {
+    carry_live_facts(v);
+    if (!im->quiesced && !v->told_unquiesced) {
         vf_report_warning(im->reporter, v->vm.name,
                           "the snapshot is crash-consistent%s: the disks are as after a power "
                           "failure",
@@ -190,18 +239,6 @@ static int copy_disks(struct vsphere_import *v, struct vf_error **err)
     return rc;
 }
 
-/* Disk usage is known of the live VM only. */
-static void carry_usage(struct vsphere_import *v)
-{
-    for (size_t i = 0; v->has_frozen && i < v->frozen.n_disks; i++) {
-        for (size_t j = 0; j < v->vm.n_disks; j++) {
-            if (v->frozen.disks[i].key == v->vm.disks[j].key) {
-                v->frozen.disks[i].used_bytes = v->vm.disks[j].used_bytes;
-            }
-        }
-    }
-}
-
 static int import_found(struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_import *im = v->im;
@@ -213,7 +250,6 @@ static int import_found(struct vsphere_import *v, struct vf_error **err)
     }
     if (rc == 0 && v->vm.power == VF_POWER_ON) {
         rc = take_snapshot(v, err);
-        carry_usage(v);
     }
     if (rc == 0) {
         rc = copy_disks(v, err);
