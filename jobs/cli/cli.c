@@ -149,13 +149,13 @@ int vf_cli_put(struct vf_cli *cli, const char *text, struct vf_error **err)
     if (fputs(text, cli->out) >= 0 && fflush(cli->out) == 0) {
         return 0;
     }
-    /* "vmferry inventory | head" has seen enough. */
-    return reader_is_gone(cli->out)
-               ? 0
-               : vf_error_set_errno(err, errno, "cannot write to standard output");
+    int errnum = errno;
+    cli->reader_gone = reader_is_gone(cli->out); /* "vmferry inventory | head" has seen enough */
+    return vf_error_set_errno(err, errnum, "cannot write to standard output");
 }
 
-/* What reporters wrote to stdout has not been looked at yet. */
+/* What reporters wrote to stdout has not been looked at yet. Nobody listening to the progress of a
+ * job does not make it a failure. */
 static int check_output(struct vf_cli *cli, struct vf_error **err)
 {
     errno = 0;
@@ -174,7 +174,7 @@ int vf_cli_main(struct vf_cli *cli, int argc, char *const *argv)
     if (rc == 0) {
         rc = check_output(cli, &err);
     }
-    if (rc) {
+    if (rc && !cli->reader_gone) {
         print_error(cli, err);
     }
     vf_error_free(err);

@@ -80,7 +80,8 @@ struct vf_command {
 struct vf_cli {
     FILE *out, *err;
     struct vf_cancel *cancel;
-    bool misuse; /* the error is about the command line: exit status 2 */
+    bool misuse;      /* the error is about the command line: exit status 2 */
+    bool reader_gone; /* stdout was closed by who read it: fail without a word, as if of SIGPIPE */
     /* Called before a command runs, so that main()'s signal handler knows; may be NULL. */
     void (*on_command)(const struct vf_command *command);
 };

@@ -6,7 +6,7 @@
 
 #include "jobs/cli/command.h"
 
-/* Write and flush. A reader that closed the pipe is not an error. */
+/* Write and flush. When the reader closed the pipe the error is one that nobody gets to see. */
 int vf_cli_put(struct vf_cli *cli, const char *text, struct vf_error **err);
 
 /* The tree as indented JSON, or as YAML. */

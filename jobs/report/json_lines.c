@@ -26,13 +26,16 @@ static void put_line(struct vf_listener *l, cJSON *line)
     fflush(l->options.out);
 }
 
-static void add_outcome(cJSON *line, const struct vf_error *error)
+static void add_outcome(cJSON *line, const struct vf_event *e)
 {
+    const struct vf_error *error = e->error;
     vf_json_add_string(line, "code", vf_code_name(vf_error_code(error)));
     if (error) {
         char *vf_autofree message = vf_error_format(error);
         vf_json_add_string(line, "message", message);
         vf_json_add_string(line, "hint", vf_error_get_hint(error));
+    } else {
+        vf_json_add_string(line, "message", e->message);
     }
 }
 
@@ -70,9 +73,9 @@ static void json_event(struct vf_listener *l, const struct vf_event *e,
         if (disk) {
             add_counters(line, disk);
         }
-        add_outcome(line, e->error);
+        add_outcome(line, e);
     } else if (e->type == VF_EVENT_RESULT) {
-        add_outcome(line, e->error);
+        add_outcome(line, e);
     } else {
         vf_json_add_string(line, "message", e->message);
     }

@@ -64,9 +64,14 @@ static void listener_event(struct vf_reporter *r, const struct vf_event *e)
 {
     struct vf_listener *l = (struct vf_listener *)r;
     pthread_mutex_lock(&l->lock);
-    const struct vf_track_disk *disk =
-        vf_track_event(&l->track, e, l->options.clock_ms(l->options.opaque));
-    l->ops->event(l, e, disk);
+    /* The job tells its result, or its caller, who cannot know whether it did. */
+    bool again = e->type == VF_EVENT_RESULT && l->has_result;
+    l->has_result = l->has_result || e->type == VF_EVENT_RESULT;
+    if (!again) {
+        const struct vf_track_disk *disk =
+            vf_track_event(&l->track, e, l->options.clock_ms(l->options.opaque));
+        l->ops->event(l, e, disk);
+    }
     pthread_mutex_unlock(&l->lock);
 }
 

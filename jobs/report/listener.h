@@ -32,7 +32,7 @@ struct vf_listener {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t thread;
-    bool has_thread, stop, told_of_cancel;
+    bool has_thread, stop, told_of_cancel, has_result;
 };
 
 /* `l` was allocated by vf_xcalloc as part of a larger struct; vf_reporter_free frees it. Without a

@@ -57,6 +57,15 @@ char *vf_report_message(const struct vf_event *e, const struct vf_track_disk *di
         put_subject(&b, e);
         vf_text_put_safe(&b, e->message ? e->message : "");
         break;
+    case VF_EVENT_RESULT:
+        if (!e->error && e->message) {
+            put_subject(&b, e);
+            vf_buf_puts(&b, "done: ");
+            vf_text_put_safe(&b, e->message);
+            break;
+        }
+        vf_buf_release(&b);
+        return NULL;
     case VF_EVENT_DISK_END:
         if (disk) {
             put_subject(&b, e);
@@ -65,7 +74,6 @@ char *vf_report_message(const struct vf_event *e, const struct vf_track_disk *di
         }
         /* fall through */
     case VF_EVENT_DISK_START:
-    case VF_EVENT_RESULT:
         vf_buf_release(&b);
         return NULL;
     }

@@ -6,8 +6,8 @@
 
 #include "jobs/report/track.h"
 
-/* A heap string without newline, or NULL when the event has nothing to say: results and the errors
- * of disks are told by main(), once. */
+/* A heap string without newline, or NULL when the event has nothing to say: the errors of jobs and
+ * disks are told by main(), once. */
 char *vf_report_message(const struct vf_event *e, const struct vf_track_disk *disk, bool color);
 
 #endif

@@ -1,6 +1,7 @@
 /* Listeners for the events of a job: bars on a terminal, JSON lines, plain lines for a log.
  *
- * Each is a struct vf_reporter (vmferry/event.h): events come from any thread. Free it with
+ * Each is a struct vf_reporter (vmferry/event.h): events come from any thread; a second result is
+ * ignored. Free it with
  * vf_reporter_free before anything else is written to `out`.
  */
 #ifndef JOBS_REPORT_REPORT_H

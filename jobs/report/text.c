@@ -129,19 +129,11 @@ const char *vf_text_bytes(char buf[VF_TEXT_BYTES_SIZE], uint64_t n_bytes)
         whole >>= 10;
         unit++;
     }
-    unsigned hundredths = (unsigned)(rest * 100 / 1024);
-    if (whole >= 100 || hundredths == 0) {
-        hundredths = 0;
-    } else if (whole >= 10) {
-        hundredths -= hundredths % 10;
-    }
-    if (hundredths == 0) {
+    if (unit == 0 || whole >= 100) {
         snprintf(buf, VF_TEXT_BYTES_SIZE, "%u %s", (unsigned)whole, units[unit]);
-    } else if (hundredths % 10 == 0) {
-        snprintf(buf, VF_TEXT_BYTES_SIZE, "%u.%u %s", (unsigned)whole, hundredths / 10,
-                 units[unit]);
     } else {
-        snprintf(buf, VF_TEXT_BYTES_SIZE, "%u.%02u %s", (unsigned)whole, hundredths, units[unit]);
+        snprintf(buf, VF_TEXT_BYTES_SIZE, "%u.%u %s", (unsigned)whole, (unsigned)(rest * 10 / 1024),
+                 units[unit]);
     }
     return buf;
 }

@@ -25,7 +25,7 @@ size_t vf_text_width(const char *s);
  * with an ellipsis. */
 void vf_text_put_fitted(struct vf_buf *b, const char *s, size_t columns, bool right);
 
-/* "0 B", "512 B", "1.5 KiB", "40 GiB": three digits at most, rounded down. */
+/* "0 B", "512 B", "1.5 KiB", "40.0 GiB", "120 GiB": rounded down. */
 #define VF_TEXT_BYTES_SIZE 40
 const char *vf_text_bytes(char buf[VF_TEXT_BYTES_SIZE], uint64_t n_bytes);
 

@@ -55,7 +55,7 @@ static void test_bar_line__wide_terminal_has_everything(void **state)
     (void)state;
     struct vf_track_disk d = halfway(name);
     check_line(&d, 100,
-               "web01-disk-0  #################.................   50 %     4 GiB / 8 GiB  "
+               "web01-disk-0  ################................   50 %   4.0 GiB / 8.0 GiB  "
                " 100 MiB/s  ETA 0:41    ");
 }
 
@@ -63,7 +63,7 @@ static void test_bar_line__narrow_terminal_drops_rate_then_sizes_then_bar(void *
 {
     (void)state;
     struct vf_track_disk d = halfway(name);
-    check_line(&d, 70, "web01-disk-0  ########........   50 %     4 GiB / 8 GiB  ETA 0:41    ");
+    check_line(&d, 70, "web01-disk-0  #######.......   50 %   4.0 GiB / 8.0 GiB  ETA 0:41    ");
     check_line(&d, 50, "web01-disk-0  #######.......   50 %  ETA 0:41    ");
     check_line(&d, 40, "web01-di\xe2\x80\xa6   50 %  ETA 0:41    ");
 }

@@ -72,7 +72,8 @@ static void test_json__a_copy_as_lines(void **state)
     p.done_bytes = 4000;
     e.type = VF_EVENT_DISK_END;
     vf_report(r, &e);
-    vf_report(r, &(struct vf_event){.type = VF_EVENT_RESULT});
+    vf_report(r, &(struct vf_event){.type = VF_EVENT_RESULT, .message = "/out"});
+    vf_report(r, &(struct vf_event){.type = VF_EVENT_RESULT}); /* the second is ignored */
     vf_reporter_free(r);
     fflush(f->options.out);
 #define TIME "\"time\":\"2026-11-21T14:18:25Z\""
@@ -88,7 +89,7 @@ static void test_json__a_copy_as_lines(void **state)
         "\"source_bytes\":700,\"rate\":1000,\"eta_s\":2}\n"
         "{\"event\":\"disk_end\"," TIME "," DISK ",\"done_bytes\":4000,\"data_bytes\":1500,"
         "\"source_bytes\":700,\"rate\":1000,\"code\":\"ok\"}\n"
-        "{\"event\":\"result\"," TIME ",\"code\":\"ok\"}\n");
+        "{\"event\":\"result\"," TIME ",\"code\":\"ok\",\"message\":\"/out\"}\n");
 }
 
 static void test_json__error_has_code_message_and_hint(void **state)

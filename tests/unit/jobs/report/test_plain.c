@@ -63,7 +63,7 @@ static void play(struct fixture *f, enum vf_report_level level)
     e.type = VF_EVENT_DISK_END;
     vf_report(r, &e);
     vf_report_tick(r); /* nothing runs: no line */
-    vf_report(r, &(struct vf_event){.type = VF_EVENT_RESULT});
+    vf_report(r, &(struct vf_event){.type = VF_EVENT_RESULT, .message = "/out"});
     vf_reporter_free(r);
     fflush(f->options.out);
 }
@@ -74,11 +74,12 @@ static void test_plain__lines_for_a_log(void **state)
     play(f, VF_REPORT_PLAIN);
     assert_string_equal(f->text, "vmferry: web01: snapshot: quiesced\n"
                                  "vmferry: copy\n"
-                                 "vmferry: 0 %: 0 B of 8 GiB, 0 B/s\n"
-                                 "vmferry: 25 %: 2 GiB of 8 GiB, 204 MiB/s, 0:30 left\n"
+                                 "vmferry: 0 %: 0 B of 8.0 GiB, 0 B/s\n"
+                                 "vmferry: 25 %: 2.0 GiB of 8.0 GiB, 204 MiB/s, 0:30 left\n"
                                  "vmferry: warning: web01: evil ?[2J\n"
                                  "vmferry: note\n"
-                                 "vmferry: web01: d0: 8 GiB in 0:40, 204 MiB/s\n");
+                                 "vmferry: web01: d0: 8.0 GiB in 0:40, 204 MiB/s\n"
+                                 "vmferry: done: /out\n");
 }
 
 static void test_plain__warnings_alone(void **state)

@@ -82,7 +82,7 @@ static void test_text_fitted__half_a_wide_character_becomes_a_blank(void **state
     check_fitted("\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5", 4, false, "\xe6\x97\xa5\xe2\x80\xa6 ");
 }
 
-static void test_text_bytes__three_digits_rounded_down(void **state)
+static void test_text_bytes__rounded_down(void **state)
 {
     (void)state;
     static const struct {
@@ -91,14 +91,14 @@ static void test_text_bytes__three_digits_rounded_down(void **state)
     } cases[] = {
         {0, "0 B"},
         {1023, "1023 B"},
-        {1024, "1 KiB"},
+        {1024, "1.0 KiB"},
         {1536, "1.5 KiB"},
-        {UINT64_C(40) << 30, "40 GiB"},
+        {UINT64_C(40) << 30, "40.0 GiB"},
         {(UINT64_C(40) << 30) - 1, "39.9 GiB"},
         {(UINT64_C(1) << 40) - 1, "1023 GiB"},
-        {UINT64_C(1) << 40, "1 TiB"},
-        {UINT64_C(1280) << 20, "1.25 GiB"},
-        {(UINT64_C(1) << 30) + (51 << 20), "1.04 GiB"},
+        {UINT64_C(1) << 40, "1.0 TiB"},
+        {UINT64_C(1280) << 20, "1.2 GiB"},
+        {(UINT64_C(100) << 30) - 1, "99.9 GiB"},
         {UINT64_MAX, "15.9 EiB"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -130,7 +130,7 @@ int main(void)
         cmocka_unit_test(test_text_width__counts_columns),
         cmocka_unit_test(test_text_fitted__fills_and_cuts),
         cmocka_unit_test(test_text_fitted__half_a_wide_character_becomes_a_blank),
-        cmocka_unit_test(test_text_bytes__three_digits_rounded_down),
+        cmocka_unit_test(test_text_bytes__rounded_down),
         cmocka_unit_test(test_text_duration__grows_with_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
