@@ -23,7 +23,8 @@ struct vsphere_import {
     struct vf_vm vm;     /* as it is */
     struct vf_vm frozen; /* as exported: of the snapshot, or vm's own when it is off */
     bool has_frozen;
-    char *snapshot; /* moref; NULL: none made, or removed again */
+    bool told_unquiesced; /* a warning said it already */
+    char *snapshot;       /* moref; NULL: none made, or removed again */
     char *snapshot_name;
     struct vf_lease *lease;
 };
