@@ -25,6 +25,40 @@ static void ignore_error(void *opaque, xmlErrorPtr e)
     (void)e;
 }
 
+/* Told at "<!DOCTYPE", before a declaration behind it is read: with XML_PARSE_HUGE libxml2 has no
+ * bound of its own on what entities grow to inside attributes. */
+static void on_doctype(void *opaque, const xmlChar *name, const xmlChar *id, const xmlChar *system)
+{
+    (void)name;
+    (void)id;
+    (void)system;
+    xmlParserCtxt *ctxt = opaque;
+    *(bool *)ctxt->_private = true;
+    xmlStopParser(ctxt);
+}
+
+/* Not by recursion: XML_PARSE_HUGE lifts libxml2's bound on depth too. */
+static bool is_deep(const xmlNode *root)
+{
+    unsigned depth = 1;
+    const xmlNode *n = root;
+    while (n) {
+        if (n->children && n->type == XML_ELEMENT_NODE) {
+            n = n->children;
+            if (++depth > VF_XML_MAX_DEPTH) {
+                return true;
+            }
+            continue;
+        }
+        while (n != root && !n->next) {
+            n = n->parent;
+            depth--;
+        }
+        n = n == root ? NULL : n->next;
+    }
+    return false;
+}
+
 static int refuse(xmlParserCtxt *ctxt, const char *what, struct vf_error **err)
 {
     const xmlError *e = xmlCtxtGetLastError(ctxt);
@@ -51,23 +85,29 @@ int vf_xml_parse(const char *data, size_t len, const char *what, xmlDoc **ret_do
     if (!ctxt) {
         return vf_error_set(err, VF_INTERNAL, "cannot create an XML parser");
     }
+    bool has_doctype = false;
+    ctxt->_private = &has_doctype;
     xmlSetStructuredErrorFunc(ctxt, ignore_error);
     ctxt->sax->serror = ignore_error;
-    /* No NOENT, no DTDLOAD: entities stay unexpanded and a DOCTYPE is refused below. HUGE lifts
-     * the limit on one text node only as far as our own ceiling above. */
+    ctxt->sax->internalSubset = on_doctype;
+    /* No NOENT, no DTDLOAD. HUGE lifts the limit on one text node only as far as our own ceiling
+     * above. */
     xmlDoc *doc = xmlCtxtReadMemory(ctxt, data, (int)len, NULL, NULL,
                                     XML_PARSE_NONET | XML_PARSE_NOCDATA | XML_PARSE_NOBLANKS |
                                         XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
                                         (len > (8u << 20) ? XML_PARSE_HUGE : 0));
     int rc = 0;
-    if (!doc) {
-        rc = refuse(ctxt, what, err);
-    } else if (doc->intSubset || doc->extSubset) {
-        xmlFreeDoc(doc);
+    if (has_doctype) {
         rc = vf_error_set(err, VF_INVALID, "%s carries a DOCTYPE, which is refused", what);
+    } else if (!doc) {
+        rc = refuse(ctxt, what, err);
+    } else if (is_deep(xmlDocGetRootElement(doc))) {
+        rc = vf_error_set(err, VF_INVALID, "%s nests elements deeper than %d", what,
+                          VF_XML_MAX_DEPTH);
     } else {
-        *ret_doc = doc;
+        *ret_doc = vf_take(doc);
     }
+    xmlFreeDoc(doc);
     xmlFreeParserCtxt(ctxt);
     xmlSetStructuredErrorFunc(NULL, NULL);
     return rc;

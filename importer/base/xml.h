@@ -12,6 +12,7 @@
 #include <vmferry/error.h>
 
 #define VF_XML_MAX_BYTES (256u << 20)
+#define VF_XML_MAX_DEPTH 256
 #define VF_XSI_NS        "http://www.w3.org/2001/XMLSchema-instance"
 
 /* VF_INVALID with line and libxml2's reason; a DOCTYPE is refused. xmlFreeDoc the result. `what`
