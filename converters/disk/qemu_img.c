@@ -208,6 +208,8 @@ static char *source_name(const char *path, enum vf_image_kind kind)
     return vf_xasprintf("json:%s", text);
 }
 
+/* A status of failure says that the image is bad, or the target's disk full; qemu-img tells which
+ * in words alone (LC_ALL is C). */
 static int run(const char *const *argv, int64_t timeout_ms, const struct vf_cancel *cancel,
                char **ret_output, struct vf_error **err)
 {
@@ -217,7 +219,17 @@ static int run(const char *const *argv, int64_t timeout_ms, const struct vf_canc
         .max_output_bytes = 1 << 20,
         .cancel = cancel,
     };
-    return vf_proc_run(&options, ret_output, err);
+    struct vf_error *inner = NULL;
+    int rc = vf_proc_run(&options, ret_output, &inner);
+    if (rc == VF_INTERNAL) {
+        const char *text = vf_error_message(inner);
+        rc = strstr(text, "No space left on device") ? VF_SPACE : VF_INVALID;
+        rc = vf_error_set(err, rc, "%s", text);
+        vf_error_clear(&inner);
+        return rc;
+    }
+    vf_error_move(err, &inner);
+    return rc;
 }
 
 static int fetch_size(const char *name, const struct vf_cancel *cancel, uint64_t *ret_size_bytes,
@@ -227,9 +239,6 @@ static int fetch_size(const char *name, const struct vf_cancel *cancel, uint64_t
     char *vf_autofree output = NULL;
     cJSON *tree = NULL;
     int rc = run(argv, INFO_TIMEOUT_MS, cancel, &output, err);
-    if (rc == VF_INTERNAL) { /* it ran, and did not like what it read */
-        return vf_error_wrap(err, rc, "qemu-img cannot read the image");
-    }
     if (rc == 0) {
         rc = vf_json_parse(output, strlen(output), "the answer of qemu-img info", &tree, err);
     }
@@ -337,14 +346,6 @@ int vf_qemu_img_check(const char *path, const struct vf_cancel *cancel, struct v
     }
     char *vf_autofree name = source_name(path, VF_IMAGE_QCOW2);
     const char *argv[] = {"qemu-img", "check", name, NULL};
-    struct vf_error *inner = NULL;
-    rc = run(argv, 0, cancel, NULL, &inner);
-    if (rc == VF_INTERNAL) { /* status 2 or 3, its findings at the end of stderr or stdout */
-        vf_error_set(err, VF_INVALID, "qemu-img check finds \"%s\" damaged: %s", path,
-                     vf_error_message(inner));
-        vf_error_clear(&inner);
-        return VF_INVALID;
-    }
-    vf_error_move(err, &inner);
-    return rc;
+    rc = run(argv, 0, cancel, NULL, err); /* status 2 and 3: errors, leaks */
+    return rc ? vf_error_wrap(err, rc, "qemu-img check of \"%s\"", path) : 0;
 }
