@@ -29,7 +29,7 @@ static const struct vf_option_group groups[] = {VF_COMMON_GROUP};
 
 const struct vf_command vf_cmd_completion = {
     .name = "completion",
-    .summary = "write a script by which a shell completes commands and options",
+    .summary = "write the script by which a shell completes commands",
     .operands = "bash|zsh",
     .min_operands = 1,
     .max_operands = 1,
