@@ -21,7 +21,7 @@
 
 #define DEFAULT_MAX_OUTPUT_BYTES (1u << 20)
 /* Kept of stderr: the end, where programs say why they stop. */
-#define STDERR_TAIL_BYTES 2048
+#define STDERR_TAIL_BYTES 1024
 #define TERM_GRACE_MS     2000
 /* Where the kernel gives no descriptor for a process (before 5.3, or a seccomp filter), its end is
  * looked for this often. */
@@ -334,9 +334,13 @@ static int reason_to_end(const struct proc *p, struct vf_error **err)
 static char *tail_text(const struct tail *t)
 {
     struct vf_buf b;
-    vf_buf_init(&b, STDERR_TAIL_BYTES);
-    size_t skip = t->len > STDERR_TAIL_BYTES ? t->len - STDERR_TAIL_BYTES : 0;
-    size_t end = t->len;
+    vf_buf_init(&b, SIZE_MAX);
+    size_t skip = 0, end = t->len;
+    if (t->len > STDERR_TAIL_BYTES) {
+        skip = t->len - STDERR_TAIL_BYTES;
+        const char *line = memchr(t->bytes + skip, '\n', STDERR_TAIL_BYTES / 2);
+        skip = line ? (size_t)(line - t->bytes) + 1 : skip; /* no half a line, if it can be had */
+    }
     while (end > skip && (unsigned char)t->bytes[end - 1] <= ' ') {
         end--;
     }
