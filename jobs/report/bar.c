@@ -61,7 +61,9 @@ static void put_home(const struct bar *b, struct vf_buf *out, unsigned columns)
         rows += b->widths[i] > columns ? (b->widths[i] + columns - 1) / columns : 1;
     }
     if (rows > 0) {
-        vf_buf_printf(out, "\033[%zuA", rows); /* CUU */
+        /* CUU; the CR because ^C makes the terminal driver drop what it has not shown yet, which
+         * may be the rest of a line. */
+        vf_buf_printf(out, "\r\033[%zuA", rows);
     }
 }
 

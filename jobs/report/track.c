@@ -54,12 +54,23 @@ static void sample_disk(struct vf_track_disk *d, int64_t now_ms)
     vf_rate_sample(&d->rate, now_ms, d->done_bytes);
 }
 
+/* Disks start in any order, on threads of their own; people look for them in theirs. */
+static struct vf_track_disk *insert(struct vf_track *t, const struct vf_event *e)
+{
+    t->disks = vf_xrealloc_array(t->disks, t->n_disks + 1, sizeof *t->disks);
+    size_t at = t->n_disks++;
+    for (; at > 0 && same_vm(t->disks[at - 1].vm, e->vm) && t->disks[at - 1].index > e->disk;
+         at--) {
+        t->disks[at] = t->disks[at - 1];
+    }
+    return &t->disks[at];
+}
+
 static struct vf_track_disk *start_disk(struct vf_track *t, const struct vf_event *e)
 {
     struct vf_track_disk *d = find(t, e);
     if (!d) {
-        t->disks = vf_xrealloc_array(t->disks, t->n_disks + 1, sizeof *t->disks);
-        d = &t->disks[t->n_disks++];
+        d = insert(t, e);
     } else { /* a second try of the same disk */
         free(d->vm);
         free(d->name);
@@ -121,6 +132,8 @@ struct vf_track_disk vf_track_total(const struct vf_track *t)
         sum.data_bytes += d->data_bytes;
         sum.source_bytes += d->source_bytes;
         sum.total_bytes += d->total_bytes;
+        int64_t eta_s = d->state == VF_TRACK_RUNNING ? vf_track_eta_s(d) : 0;
+        sum.least_eta_s = eta_s > sum.least_eta_s ? eta_s : sum.least_eta_s;
         if (d->first_ms >= 0 && (sum.first_ms < 0 || d->first_ms < sum.first_ms)) {
             sum.first_ms = d->first_ms;
         }
@@ -154,6 +167,7 @@ uint64_t vf_track_bytes_per_s(const struct vf_track_disk *d)
 
 int64_t vf_track_eta_s(const struct vf_track_disk *d)
 {
-    return vf_rate_eta_s(&d->rate,
-                         d->total_bytes > d->done_bytes ? d->total_bytes - d->done_bytes : 0);
+    int64_t eta_s = vf_rate_eta_s(
+        &d->rate, d->total_bytes > d->done_bytes ? d->total_bytes - d->done_bytes : 0);
+    return eta_s >= 0 && eta_s < d->least_eta_s ? d->least_eta_s : eta_s;
 }

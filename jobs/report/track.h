@@ -22,10 +22,11 @@ struct vf_track_disk {
     uint64_t done_bytes, data_bytes, source_bytes, total_bytes; /* as last sampled */
     int64_t first_ms, last_ms; /* first sign of movement, last sample; -1: none yet */
     struct vf_rate rate;
+    int64_t least_eta_s; /* for a total: all of it takes as long as its slowest disk */
 };
 
 struct vf_track {
-    struct vf_track_disk *disks; /* in the order in which they were told of */
+    struct vf_track_disk *disks; /* by VM as they were told of, then by index */
     size_t n_disks;
     struct vf_rate rate; /* of all together */
 };

@@ -67,6 +67,8 @@ static void show(struct screen *s)
     for (const char *p = s->text + s->seen; *p; p++) {
         if (*p == '\033') {
             p = obey_escape(s, p);
+        } else if (*p == '\r') {
+            s->column = 0;
         } else if (*p == '\n') {
             s->column = 0;
             s->row++;

@@ -126,6 +126,51 @@ static void test_track_total__sums_and_fails_with_one(void **state)
     vf_track_release(&t);
 }
 
+static void test_track__disks_stand_in_their_order(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *vm;
+        unsigned index;
+    } told[] = {{"b", 1}, {"b", 2}, {"b", 0}, {"a", 1}, {"a", 0}};
+    static const char *const expected[] = {"b0", "b1", "b2", "a0", "a1"};
+    struct vf_track t;
+    vf_track_init(&t);
+    for (size_t i = 0; i < 5; i++) {
+        struct vf_event e = {.type = VF_EVENT_DISK_START, .vm = told[i].vm, .disk = told[i].index};
+        const struct vf_track_disk *d = vf_track_event(&t, &e, 0);
+        assert_int_equal(d->index, told[i].index);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(t.disks[i].vm[0], expected[i][0]);
+        assert_int_equal(t.disks[i].index, (unsigned)(expected[i][1] - '0'));
+    }
+    vf_track_release(&t);
+}
+
+/* Zeros make one disk fly by; the other still takes its time. */
+static void test_track_total__takes_as_long_as_the_slowest(void **state)
+{
+    (void)state;
+    struct vf_track t;
+    struct vf_progress p[2] = {{.total_bytes = 10000}, {.total_bytes = 10000}};
+    vf_track_init(&t);
+    for (unsigned i = 0; i < 2; i++) {
+        struct vf_event e = start(i, NULL, &p[i]);
+        vf_track_event(&t, &e, 0);
+        p[i].source_bytes = 1;
+    }
+    vf_track_sample(&t, 0);
+    p[0].done_bytes = 1000;
+    p[1].done_bytes = 9000;
+    vf_track_sample(&t, 1000);
+    struct vf_track_disk total = vf_track_total(&t);
+    assert_int_equal(vf_track_eta_s(&t.disks[0]), 9);
+    assert_int_equal(vf_rate_eta_s(&total.rate, 10000), 1);
+    assert_int_equal(vf_track_eta_s(&total), 9);
+    vf_track_release(&t);
+}
+
 static void test_track_percent__full_only_when_complete(void **state)
 {
     (void)state;
@@ -148,7 +193,9 @@ int main(void)
         cmocka_unit_test(test_track__end_takes_the_last_counters_and_lets_go),
         cmocka_unit_test(test_track__end_of_an_unknown_disk_is_ignored),
         cmocka_unit_test(test_track__same_disk_again_starts_over),
+        cmocka_unit_test(test_track__disks_stand_in_their_order),
         cmocka_unit_test(test_track_total__sums_and_fails_with_one),
+        cmocka_unit_test(test_track_total__takes_as_long_as_the_slowest),
         cmocka_unit_test(test_track_percent__full_only_when_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
