@@ -13,7 +13,7 @@
 
 struct vf_manifest_disk {
     const char *claim;   /* of the DataVolume; NULL: NAME-disk-N */
-    const char *image;   /* file beside the manifest; NULL: no upload line for it */
+    const char *image;   /* file beside the manifest; NULL: an empty disk, which CDI makes */
     const char *format;  /* "raw", "qcow2"; NULL: not told */
     uint64_t size_bytes; /* as the guest sees it; 0: capacity of the model */
     const char *digest;  /* "sha256:...", of the content; NULL: none */

@@ -1,0 +1,31 @@
+/* The VirtualMachine document of the manifests. */
+#ifndef CONVERTERS_VM_KUBEVIRT_VM_H
+#define CONVERTERS_VM_KUBEVIRT_VM_H
+
+#include <cjson/cJSON.h>
+
+#include "converters/vm/manifest.h"
+
+#define VF_ANNOTATION(name) "vmferry.io/" name
+
+/* What both kinds of documents are made from; all borrowed. */
+struct vf_manifest_plan {
+    const struct vf_vm *vm;
+    const struct vf_manifest_options *options;
+    const char *name;
+    char **claims; /* one a disk */
+};
+
+/* `concerns` is added to. */
+cJSON *vf_kubevirt_vm(const struct vf_manifest_plan *plan, struct vf_concerns *concerns);
+
+/* "20Gi", "513Mi" or plain bytes, whatever is exact; heap. */
+char *vf_kubevirt_quantity(uint64_t bytes);
+
+/* metadata of a document, with name, namespace and the labels all of them carry. */
+cJSON *vf_kubevirt_metadata(cJSON *document, const struct vf_manifest_plan *plan, const char *name);
+
+/* As vf_json_add_string, with the text cut to what an annotation may hold. */
+void vf_kubevirt_annotate(cJSON *annotations, const char *key, const char *value);
+
+#endif
