@@ -116,7 +116,8 @@ struct slot {
     struct task task; /* first: the pool hands it back */
     struct vf_lane *lane;
     struct slot *next_free;
-    uint64_t seq;
+    bool under_way; /* submitted and not returned */
+    uint64_t seq;   /* of its submission */
     void *user;
 };
 
@@ -132,14 +133,20 @@ struct vf_lane {
     pthread_cond_t freed; /* a slot came back: producer and turn waiters look again */
     struct slot *free_list;
     unsigned n_free;
-    uint64_t next_seq;  /* given to the next submission */
-    uint64_t turn;      /* lowest seq not yet returned */
-    uint64_t done_mask; /* bit i: seq turn + i has returned */
+    uint64_t next_seq; /* given to the next submission */
     struct vf_error *error;
     int code; /* of error; 0: none */
 };
 
 #define MAX_SLOTS 64u
+
+/* Lock held. */
+static void put_free(struct vf_lane *lane, struct slot *s)
+{
+    s->next_free = lane->free_list;
+    lane->free_list = s;
+    lane->n_free++;
+}
 
 static void slot_run(struct task *t)
 {
@@ -161,14 +168,8 @@ static void slot_run(struct task *t)
         lane->code = rc;
         lane->error = vf_take(error);
     }
-    lane->done_mask |= 1ull << (s->seq - lane->turn);
-    while (lane->done_mask & 1) {
-        lane->done_mask >>= 1;
-        lane->turn++;
-    }
-    s->next_free = lane->free_list;
-    lane->free_list = s;
-    lane->n_free++;
+    s->under_way = false;
+    put_free(lane, s);
     if (first && lane->cancel) {
         vf_cancel_trigger(lane->cancel);
     }
@@ -204,9 +205,7 @@ int vf_lane_new(struct vf_pool *pool, unsigned slots, const struct vf_lane_ops *
             return rc;
         }
         lane->n_ready++;
-        s->next_free = lane->free_list;
-        lane->free_list = s;
-        lane->n_free++;
+        put_free(lane, s);
     }
     *ret_lane = lane;
     return 0;
@@ -284,6 +283,7 @@ void vf_lane_submit(struct vf_lane *lane, void *slot)
     struct slot *s = slot_of(lane, slot);
     pthread_mutex_lock(&lane->lock);
     s->seq = lane->next_seq++;
+    s->under_way = true;
     pthread_mutex_unlock(&lane->lock);
     pool_submit(lane->pool, &s->task);
 }
@@ -292,9 +292,7 @@ void vf_lane_abandon(struct vf_lane *lane, void *slot)
 {
     struct slot *s = slot_of(lane, slot);
     pthread_mutex_lock(&lane->lock);
-    s->next_free = lane->free_list;
-    lane->free_list = s;
-    lane->n_free++;
+    put_free(lane, s);
     pthread_mutex_unlock(&lane->lock);
 }
 
@@ -322,11 +320,23 @@ int vf_lane_settle(struct vf_lane *lane, int rc, struct vf_error **err)
     return rc;
 }
 
+/* Whether nothing submitted before `s` is under way. Lock held. */
+static bool is_first(const struct vf_lane *lane, const struct slot *s)
+{
+    for (unsigned i = 0; i < lane->n_slots; i++) {
+        const struct slot *other = &lane->slots[i];
+        if (other->under_way && other->seq < s->seq) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int vf_lane_wait_turn(struct vf_lane *lane, void *slot, struct vf_error **err)
 {
     struct slot *s = slot_of(lane, slot);
     pthread_mutex_lock(&lane->lock);
-    while (lane->turn != s->seq && !lane->code) {
+    while (!is_first(lane, s) && !lane->code) {
         pthread_cond_wait(&lane->freed, &lane->lock);
     }
     int code = lane->code;
