@@ -46,6 +46,9 @@ struct vf_http_request {
     size_t body_len;
     unsigned timeout_ms;     /* whole request; 0: 120 s. Not used by vf_http_open */
     size_t max_answer_bytes; /* 0: 64 MiB */
+    /* Must not be sent twice: goes over a connection of its own, since libcurl repeats a request by
+     * itself when a kept-alive connection turns out to have died. */
+    bool once;
     /* Byte range asked for, both ends included; a last of UINT64_MAX is the end of the object. Last
      * before first is VF_RANGE; another 2xx than 206 is VF_UNSUPPORTED, before its body is read;
      * a 206 for other bytes is VF_INVALID. */

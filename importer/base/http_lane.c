@@ -1,4 +1,5 @@
 /* One HTTP transfer: set up, driven, watched. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,6 +318,9 @@ int vf_http_lane_start(struct vf_http_lane *lane, const struct vf_http_request *
     set_options(lane);
     set_proxy(lane);
     set_method(lane->easy, req);
+    if (req->once) {
+        curl_easy_setopt(lane->easy, CURLOPT_FRESH_CONNECT, 1L);
+    }
     vf_http_trust_apply(lane);
     curl_easy_setopt(lane->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(lane->easy, CURLOPT_WRITEDATA, opaque);
@@ -428,7 +432,28 @@ bool vf_http_lane_is_ready(struct vf_http_lane *lane)
     return !curl_multi_poll(lane->multi, NULL, 0, 0, &n) && n > 0;
 }
 
-/* "bytes FIRST-LAST/TOTAL" (RFC 9110, section 14.4). A server that answers another range than the
+/* Digits, then `end`; what stands behind it, or NULL. */
+static const char *parse_number(const char *s, char end, unsigned long long *ret)
+{
+    char *after;
+    if (*s < '0' || *s > '9') {
+        return NULL;
+    }
+    errno = 0;
+    *ret = strtoull(s, &after, 10);
+    return errno == 0 && *after == end ? after + 1 : NULL;
+}
+
+/* "bytes FIRST-LAST/TOTAL" (RFC 9110, section 14.4). */
+static bool parse_content_range(const char *value, unsigned long long *ret_first,
+                                unsigned long long *ret_last)
+{
+    const char *at = strncasecmp(value, "bytes ", 6) == 0 ? value + 6 : NULL;
+    at = at ? parse_number(at, '-', ret_first) : NULL;
+    return at && parse_number(at, '/', ret_last);
+}
+
+/* A server that answers another range than the
  * one asked for would put bytes in the wrong place without anybody noticing. */
 int vf_http_lane_check_range(const struct vf_http_lane *lane, struct vf_error **err)
 {
@@ -437,10 +462,7 @@ int vf_http_lane_check_range(const struct vf_http_lane *lane, struct vf_error **
     }
     char *vf_autofree value = vf_http_find_header(lane->answer_headers.data, "Content-Range");
     unsigned long long first, last;
-    char dash, slash;
-    if (!value || strncasecmp(value, "bytes ", 6) != 0 ||
-        sscanf(value + 6, "%20llu%c%20llu%c", &first, &dash, &last, &slash) != 4 || dash != '-' ||
-        slash != '/') {
+    if (!value || !parse_content_range(value, &first, &last)) {
         return vf_error_set(err, VF_INVALID, "\"%s\" answers a byte range without saying which",
                             lane->host);
     }

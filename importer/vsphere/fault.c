@@ -22,7 +22,6 @@ static const struct {
 } fault_codes[] = {
     {"TaskInProgress", VF_RETRY},
     {"ConcurrentAccess", VF_RETRY},
-    {"Timedout", VF_RETRY},
     {"HostCommunication", VF_RETRY},
     {"HostNotReachable", VF_RETRY},
     {"HostConnectFault", VF_RETRY},
@@ -38,6 +37,7 @@ static const struct {
     {"InvalidState", VF_CONFLICT},
     {"ResourceInUse", VF_CONFLICT},
     {"FileLocked", VF_CONFLICT},
+    {"Timedout", VF_CONFLICT},        /* of a lease: it is lost; of a host: it may have acted */
     {"RequestCanceled", VF_CONFLICT}, /* by somebody in vSphere; our own stop is VF_CANCELLED */
     {"SnapshotFault", VF_CONFLICT},
     {"ApplicationQuiesceFault", VF_CONFLICT},
@@ -72,8 +72,9 @@ enum vf_code vf_fault_code(const char *type)
 static void hint_for(struct vf_error **err, const struct vf_fault *f)
 {
     if (strcmp(f->type, "NoPermission") == 0) {
-        vf_error_hint(err, "give the user the privilege \"%s\" on the VM and what holds it",
-                      f->privilege ? f->privilege : "it lacks");
+        vf_error_hint(err, "give the user %s%s%s on the VM and what holds it",
+                      f->privilege ? "the privilege \"" : "the privileges for this",
+                      f->privilege ? f->privilege : "", f->privilege ? "\"" : "");
     } else if (strcmp(f->type, "RestrictedVersion") == 0) {
         vf_error_hint(err, "this host's licence refuses changes by the API: go through vCenter, or "
                            "license the host");

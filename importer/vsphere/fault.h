@@ -18,9 +18,9 @@ struct vf_fault {
 
 void vf_fault_release(struct vf_fault *f);
 
-/* TaskInProgress, ConcurrentAccess, Timedout of a host, ...: RETRY. NotAuthenticated, InvalidLogin,
- * NoPermission, RestrictedVersion: AUTH. InvalidPowerState and kin: CONFLICT.
- * ManagedObjectNotFound: MISSING. Unknown types: INVALID. */
+/* TaskInProgress, ConcurrentAccess, HostCommunication, ...: RETRY, nothing was done.
+ * NotAuthenticated, InvalidLogin, NoPermission, RestrictedVersion: AUTH. InvalidPowerState and kin:
+ * CONFLICT. ManagedObjectNotFound: MISSING. Unknown types: INVALID. */
 enum vf_code vf_fault_code(const char *type);
 
 /* Set *err from a fault: "cannot WHAT: TEXT (TYPE)", reason, privilege and hint included. */

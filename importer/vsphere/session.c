@@ -124,6 +124,7 @@ static int attempt_call(struct vf_vsphere *vs, const struct vf_call *call, unsig
                                   .body = call->body->data,
                                   .body_len = call->body->len,
                                   .timeout_ms = timeout_ms,
+                                  .once = call->flags & VF_CALL_ONCE,
                                   .max_answer_bytes = MAX_ANSWER_BYTES};
     struct vf_http_response resp = {0};
     bool cleanup = call->flags & VF_CALL_CLEANUP;

@@ -53,6 +53,8 @@ enum vf_call_flag {
     VF_CALL_SESSION_BOUND = 1 << 2,
     /* Part of logging in: no re-login, takes the cookie that comes. */
     VF_CALL_LOGIN = 1 << 3,
+    /* Does something that must not be done twice: not even libcurl may send it again. */
+    VF_CALL_ONCE = 1 << 5,
     /* A lost session ends this call. */
     VF_CALL_NO_RELOGIN = 1 << 4,
 };

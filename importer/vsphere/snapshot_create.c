@@ -144,6 +144,7 @@ static int start(struct creation *c, char **ret_task, struct vf_error **err)
     struct vf_call call = {.method = "CreateSnapshot_Task",
                            .what = what_create,
                            .body = &body,
+                           .flags = VF_CALL_ONCE,
                            .timeout_ms = CALL_TIMEOUT_MS};
     int rc = vf_task_start(c->vs, &call, ret_task, err);
     vf_buf_release(&body);
@@ -218,6 +219,10 @@ static void undo(struct creation *c, const char *task, struct vf_error **err)
         }
     } else {
         rc = recover(c, true, &moref, &e);
+        if (rc == 0 && !moref) { /* it may have been on its way still */
+            vf_session_backoff(c->vs, 3, true, NULL);
+            rc = recover(c, true, &moref, &e);
+        }
     }
     if (rc == 0 && moref) {
         rc = vf_snapshot_remove(c->vs, moref, true, &e);
