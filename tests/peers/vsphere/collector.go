@@ -26,11 +26,18 @@ var collectors = struct {
 	mu       sync.Mutex
 	pageSize int32
 	tokens   map[string]string // token: session
+	cache    *pageCache        // nil: none
 }{tokens: map[string]string{}}
 
 func (s *Sim) putCollector() {
 	collectors.mu.Lock()
 	collectors.pageSize = int32(s.opt.pageSize)
+	collectors.cache = nil
+	if s.opt.xsi != "vcsim" {
+		collectors.cache = newPageCache()
+		s.reg.AddHandler(collectors.cache)
+	}
+	s.pages = collectors.cache
 	collectors.mu.Unlock()
 	c := &PropertyCollector{}
 	c.Self = s.svc.Context.Map.Get(serviceContent(s.reg).PropertyCollector).Reference()
@@ -56,7 +63,13 @@ func (c *PropertyCollector) RetrievePropertiesEx(ctx *simulator.Context, r *type
 	if n := collectors.pageSize; n > 0 && (r.Options.MaxObjects == 0 || r.Options.MaxObjects > n) {
 		r.Options.MaxObjects = n
 	}
+	cache := collectors.cache
 	collectors.mu.Unlock()
+	if cache != nil && ctx.Session.UserName != "" { // vcsim's own in-process calls have no user
+		if res, ok := cache.retrieve(ctx, c, r); ok {
+			return res
+		}
+	}
 	res := c.PropertyCollector.RetrievePropertiesEx(ctx, r)
 	if b, ok := res.(*methods.RetrievePropertiesExBody); ok && b.Res != nil && b.Res.Returnval != nil {
 		keepToken(ctx, b.Res.Returnval.Token)
@@ -72,6 +85,12 @@ func (c *PropertyCollector) RetrieveProperties(ctx *simulator.Context, r *types.
 // ContinueRetrievePropertiesEx takes a token once, from its own session.
 func (c *PropertyCollector) ContinueRetrievePropertiesEx(ctx *simulator.Context, r *types.ContinueRetrievePropertiesEx) soap.HasFault {
 	collectors.mu.Lock()
+	if cache := collectors.cache; cache != nil {
+		if res, ok := cache.next(ctx, r.Token); ok {
+			collectors.mu.Unlock()
+			return res
+		}
+	}
 	owner, ok := collectors.tokens[r.Token]
 	mine := ok && owner == ctx.Session.Key
 	if mine {
@@ -103,6 +122,12 @@ func (c *PropertyCollector) ContinueRetrievePropertiesEx(ctx *simulator.Context,
 // CancelRetrievePropertiesEx gives a token back.
 func (c *PropertyCollector) CancelRetrievePropertiesEx(ctx *simulator.Context, r *types.CancelRetrievePropertiesEx) soap.HasFault {
 	collectors.mu.Lock()
+	if cache := collectors.cache; cache != nil {
+		if _, ok := cache.next(ctx, r.Token); ok {
+			collectors.mu.Unlock()
+			return &methods.CancelRetrievePropertiesExBody{Res: &types.CancelRetrievePropertiesExResponse{}}
+		}
+	}
 	owner, ok := collectors.tokens[r.Token]
 	if ok = ok && owner == ctx.Session.Key; ok {
 		delete(collectors.tokens, r.Token)

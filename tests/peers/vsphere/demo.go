@@ -19,15 +19,15 @@ func demoVMs() []*VMSpec {
 			Attributes: map[string]string{"owner": "web team", "cost-center": "4711"},
 			NICs:       []NICSpec{{Network: "VM Network", Model: "vmxnet3"}, {Network: "backend", Model: "vmxnet3"}},
 			Disks: []*DiskSpec{
-				{Size: gib, Controller: "pvscsi", Ext4Tree: true, treeBytes: 160 * mib},
-				{Size: 2 * gib, Controller: "pvscsi", Ext4Tree: true, treeBytes: 200 * mib},
+				{Size: gib, Controller: "pvscsi", Ext4Tree: true, treeBytes: 128 * mib},
+				{Size: 2 * gib, Controller: "pvscsi", Ext4Tree: true, treeBytes: 160 * mib},
 			}},
 		{Name: "db01", Folder: "/prod/db", Power: "off", GuestID: "rhel9_64Guest", Firmware: "efi", SecureBoot: true,
 			CPUs: 4, CoresPerSocket: 4, MemoryMB: 8192, Hardware: "vmx-19", CDROM: "[LocalDS_0] iso/rhel-9.4-boot.iso",
 			Tags: []string{"env:prod", "tier:db"}, Attributes: map[string]string{"owner": "dba"},
 			NICs: []NICSpec{{Network: "backend", Model: "vmxnet3"}},
 			Disks: []*DiskSpec{
-				{Size: 4 * gib, Controller: "pvscsi", Ext4Tree: true, treeBytes: 48 * mib},
+				{Size: 4 * gib, Controller: "pvscsi", Ext4Tree: true, treeBytes: 32 * mib},
 				{Size: gib, Controller: "nvme", treeBytes: 8 * mib},
 			}},
 		{Name: "Win App #1 (old)", Folder: "/legacy/Windows & Co", Power: "off", GuestID: "windows7Server64Guest",

@@ -51,7 +51,7 @@ func guestFamily(id string) string {
 
 func (vm *VM) configInfo(ds string) *types.VirtualMachineConfigInfo {
 	v := vm.spec
-	dir := fmt.Sprintf("[%s] %s", ds, strings.ReplaceAll(vm.name, "/", "_"))
+	dir := fmt.Sprintf("[%s] %s", ds, fileName(vm.name))
 	made := time.Now().Add(-400 * 24 * time.Hour)
 	rs := types.DefaultResourceConfigSpec()
 	cores := v.CoresPerSocket
@@ -200,6 +200,11 @@ func (s *Sim) guestNet(vm *VM, g *types.GuestInfo) {
 // setStorage computes the space a VM takes. The caller holds the VM's lock,
 // except before the VM is registered.
 func (s *Sim) setStorage(vm *VM) {
+	defer func() {
+		if s.pages != nil {
+			s.pages.touch(vm.ref)
+		}
+	}()
 	now := time.Now()
 	o := vm.obj
 	const small = 300 << 10 // .vmx, .nvram, logs

@@ -134,6 +134,9 @@ func (s *Sim) serveSOAP(w http.ResponseWriter, r *http.Request) {
 		inner.Header.Del("Cookie")
 	}
 	s.svc.ServeSDK(rec, inner)
+	if s.pages != nil && !readOnly(method) {
+		s.pages.changed()
+	}
 	s.sessions.touch(id)
 	if made := takeCookie(rec.header); made != "" {
 		s.sessions.add(made)
@@ -162,10 +165,7 @@ var emptyFault = regexp.MustCompile(`(?s)<faultstring></faultstring>(.*?xsi:type
 func (s *Sim) mend(rec *recorder) []byte {
 	b := rec.body.Bytes()
 	if s.opt.xsi != "vcsim" {
-		b = bytes.ReplaceAll(b, []byte(` xmlns:_XMLSchema-instance="http://www.w3.org/2001/XMLSchema-instance"`), nil)
-		b = bytes.ReplaceAll(b, []byte(` xmlns:XMLSchema-instance="http://www.w3.org/2001/XMLSchema-instance"`), nil)
-		b = bytes.ReplaceAll(b, []byte(` _XMLSchema-instance:type=`), []byte(` xsi:type=`))
-		b = bytes.ReplaceAll(b, []byte(` XMLSchema-instance:type=`), []byte(` xsi:type=`))
+		b = prefixOnce(b)
 	}
 	if rec.status != http.StatusOK {
 		b = bytes.Replace(b, []byte("<faultstring>Login failure</faultstring>"), []byte("<faultstring></faultstring>"), 1)
@@ -174,6 +174,18 @@ func (s *Sim) mend(rec *recorder) []byte {
 			out := append([]byte(nil), b[:m[0]]...)
 			out = append(out, "<faultstring>"+escape(text)+"</faultstring>"...)
 			b = append(out, b[m[2]:]...)
+		}
+	}
+	return b
+}
+
+// prefixOnce replaces the declarations on every element by the envelope's.
+func prefixOnce(b []byte) []byte {
+	for _, p := range []string{"_XMLSchema-instance", "XMLSchema-instance"} {
+		decl := []byte(` xmlns:` + p + `="http://www.w3.org/2001/XMLSchema-instance"`)
+		if bytes.Contains(b, decl) {
+			b = bytes.ReplaceAll(b, decl, nil)
+			b = bytes.ReplaceAll(b, []byte(` `+p+`:type=`), []byte(` xsi:type=`))
 		}
 	}
 	return b

@@ -2,34 +2,59 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
-// prepareDisks makes the raw files of a VM that are not given.
-func prepareDisks(dir, cache string, v *VMSpec) error {
-	for i, d := range v.Disks {
-		if d.Path != "" {
-			continue
-		}
-		safe := strings.Map(func(r rune) rune {
-			if r == '/' || r == 0 {
-				return '_'
+// makeDisks makes the raw files that are not given, a few at a time.
+func makeDisks(opt Options, specs []*VMSpec) error {
+	var jobs []func() error
+	for _, v := range specs {
+		for i, d := range v.Disks {
+			if d.Path != "" || v.isFiller() {
+				continue
 			}
-			return r
-		}, v.Name)
-		d.Path = filepath.Join(dir, fmt.Sprintf("%s-%d.raw", safe, i))
-		seed := uint64(len(v.Name))<<32 + uint64(i)*7919 + uint64(d.Size>>20)
-		if err := d.makeImage(cache, seed); err != nil {
-			return fmt.Errorf("disk %d of '%s': %w", i, v.Name, err)
+			d.Path = filepath.Join(opt.dir, fmt.Sprintf("%s-%d.raw", fileName(v.Name), i))
+			seed := uint64(len(v.Name))<<32 + uint64(i)*7919 + uint64(d.Size>>20)
+			jobs = append(jobs, func() error {
+				if err := d.makeImage(opt.cache, seed); err != nil {
+					return fmt.Errorf("disk %d of '%s': %w", i, v.Name, err)
+				}
+				return nil
+			})
 		}
 	}
-	return nil
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 4)
+	errs := make([]error, len(jobs))
+	for i, job := range jobs {
+		wg.Add(1)
+		slots <- struct{}{}
+		go func() {
+			defer wg.Done()
+			errs[i] = job()
+			<-slots
+		}()
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// fileName makes a VM's name fit for a file.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '/' || r == 0 {
+			return '_'
+		}
+		return r
+	}, name)
 }
 
 // makeImage makes one raw file, from the cache when it is there.
@@ -40,7 +65,7 @@ func (d *DiskSpec) makeImage(cache string, seed uint64) error {
 	if cache == "" {
 		return d.build(d.Path, seed)
 	}
-	key := sha256.Sum256(fmt.Appendf(nil, "v1 %d %v %d %d", d.Size, d.Ext4Tree, d.treeBytes, seed))
+	key := sha256.Sum256(fmt.Appendf(nil, "v2 %d %v %d %d", d.Size, d.Ext4Tree, d.treeBytes, seed))
 	kept := filepath.Join(cache, fmt.Sprintf("%x.raw", key[:12]))
 	if _, err := os.Stat(kept); err != nil {
 		if err := os.MkdirAll(cache, 0o755); err != nil {
@@ -130,6 +155,15 @@ func fillRandom(p []byte, r *rand.Rand, text bool) {
 	}
 }
 
+// material is text and noise that the files are cut out of.
+var material = sync.OnceValues(func() (text, noise []byte) {
+	r := rand.New(rand.NewPCG(1, 4))
+	text, noise = make([]byte, 8<<20), make([]byte, 8<<20)
+	fillRandom(text, r, true)
+	fillRandom(noise, r, false)
+	return text, noise
+})
+
 // makeTree writes about total bytes of files of mixed size and content.
 func makeTree(root string, total int64, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -139,15 +173,12 @@ func makeTree(root string, total int64, seed uint64) error {
 			return err
 		}
 	}
-	pool := make([]byte, 8<<20) // text is cut out of this
-	fillRandom(pool, r, true)
-	noise := make([]byte, 8<<20)
-	fillRandom(noise, r, false)
+	text, noise := material()
 	stamp := time.Date(2024, 3, 1, 12, 0, 0, 0, time.UTC)
 	for n := 0; total > 0; n++ {
 		size := int64(1) << (10 + r.IntN(13)) // 1 KiB to 4 MiB
 		size = min(size+int64(r.IntN(1000)), total, 4<<20)
-		src := pool
+		src := text
 		if n%3 == 2 {
 			src = noise
 		}

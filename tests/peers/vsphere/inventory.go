@@ -238,7 +238,7 @@ func hostParent(r *simulator.Registry, h *simulator.HostSystem) []types.ManagedO
 }
 
 func (vm *VM) openDisks(ds string) error {
-	dir := strings.ReplaceAll(vm.name, "/", "_")
+	dir := fileName(vm.name)
 	for i, spec := range vm.spec.Disks {
 		name := dir
 		if i > 0 {
@@ -308,7 +308,7 @@ func (e *estate) writeConfigFiles(vm *VM, ds *simulator.Datastore) error {
 	if vm.filler {
 		return nil
 	}
-	dir := filepath.Join(ds.Summary.Url, strings.ReplaceAll(vm.name, "/", "_"))
+	dir := filepath.Join(ds.Summary.Url, fileName(vm.name))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

@@ -18,7 +18,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -172,27 +171,6 @@ func gather(opt Options) ([]*VMSpec, error) {
 }
 
 func (v *VMSpec) isFiller() bool { return len(v.Disks) > 0 && v.Disks[0].used > 0 }
-
-// makeDisks makes the images of all VMs, a few at a time.
-func makeDisks(opt Options, specs []*VMSpec) error {
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 4)
-	errs := make([]error, len(specs))
-	for i, v := range specs {
-		if v.isFiller() {
-			continue
-		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			slots <- struct{}{}
-			errs[i] = prepareDisks(opt.dir, opt.cache, v)
-			<-slots
-		}()
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
 
 // populate fills the inventory.
 func (s *Sim) populate(specs []*VMSpec) error {

@@ -45,7 +45,11 @@ func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	stop := context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })
+	stop := context.AfterFunc(l.ctx, func() {
+		cancel(context.Cause(l.ctx))
+		// a peer that has stopped reading blocks a write, which no context ends
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now())
+	})
 	defer stop()
 	l.stream(ctx, w, r.WithContext(ctx), f, rule)
 }

@@ -61,6 +61,7 @@ type Sim struct {
 	faults     faultBook
 	calls      *callBook
 	sessions   *sessionTable
+	pages      *pageCache // nil: none
 
 	listener, nfcListener, controlListener net.Listener
 	servers                                []*http.Server
@@ -196,6 +197,9 @@ func (s *Sim) intercept(ctx *simulator.Context, m *simulator.Method) (mo.Referen
 	ev := match{names: []string{m.Name, "sdk"}, object: s.nameOf(m.This)}
 	if r := s.faults.take("fault", ev); r != nil {
 		return nil, r.methodFault("SystemError")
+	}
+	if s.pages != nil && !readOnly(m.Name) {
+		s.pages.changed()
 	}
 	vm := s.vmOf(m.This)
 	if vm != nil && heldMethods[m.Name] {

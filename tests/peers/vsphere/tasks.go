@@ -87,6 +87,9 @@ func (s *Sim) runTask(t *Task, vm *VM, method string, fn taskFunc) {
 	} else {
 		res, fault = fn(ctx)
 	}
+	if s.pages != nil {
+		s.pages.changed() // some of vcsim's changes are made without an event
+	}
 	vm.mu.Lock()
 	vm.task = nil
 	vm.mu.Unlock()
