@@ -195,7 +195,7 @@ static void fill(const struct vf_manifest_plan *plan, struct vf_manifests *m)
 {
     size_t n = plan->vm->n_disks;
     vf_vm_concerns(plan->vm, &m->concerns);
-    m->documents = vf_xcalloc(n + 1, sizeof *m->documents);
+    m->documents = vf_xcalloc(n + 1, sizeof(cJSON *));
     for (size_t i = 0; i < n; i++) {
         m->documents[m->n_documents++] = data_volume(plan, i);
     }
@@ -245,7 +245,7 @@ void vf_manifests_release(struct vf_manifests *m)
 
 int vf_manifests_render(const struct vf_manifests *m, char **ret_text, struct vf_error **err)
 {
-    const cJSON **documents = vf_xcalloc(m->n_documents, sizeof *documents);
+    const cJSON **documents = vf_xcalloc(m->n_documents, sizeof(cJSON *));
     for (size_t i = 0; i < m->n_documents; i++) {
         documents[i] = m->documents[i];
     }

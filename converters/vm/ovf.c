@@ -295,7 +295,7 @@ static void parse_system(struct ovf_parser *p)
     }
     vm->family = vf_vm_guest_family(vm->guest_id, vm->guest_name);
     vm->annotation =
-        vf_xml_text(vf_xml_path(p->system, NULL, "AnnotationSection", "Annotation", NULL));
+        vf_xml_text(vf_xml_path(p->system, NULL, "AnnotationSection", "Annotation", (char *)NULL));
 }
 
 static void parser_release(struct ovf_parser *p)

@@ -165,6 +165,18 @@ static enum vf_bus controller_bus(const xmlNode *controller)
     }
 }
 
+/* Whether a file fills another disk already: forward reading gives each file once. */
+static bool is_file_taken(const struct ovf_parser *p, const char *href)
+{
+    for (size_t i = 0; href && i < p->n_disks; i++) {
+        if (p->disks[i].attached && p->disks[i].file_href &&
+            strcmp(p->disks[i].file_href, href) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The disk of "ovf:/disk/ID" or "/disk/ID". An empty one may be had several times, each its own. */
 static int find_disk(struct ovf_parser *p, const char *resource, const struct ovf_disk **ret_disk,
                      struct vf_error **err)
@@ -178,8 +190,9 @@ static int find_disk(struct ovf_parser *p, const char *resource, const struct ov
     for (size_t i = 0; i < p->n_disks; i++) {
         struct ovf_disk *d = &p->disks[i];
         if (strcmp(d->id, id) == 0) {
-            if (d->attached && d->file_href) {
-                return vf_error_set(err, VF_UNSUPPORTED, "disk \"%s\" is attached twice", id);
+            if (is_file_taken(p, d->file_href)) {
+                return vf_error_set(err, VF_UNSUPPORTED, "the file of disk \"%s\" fills two disks",
+                                    id);
             }
             d->attached = true;
             *ret_disk = d;
@@ -363,7 +376,7 @@ static void parse_firmware(struct ovf_parser *p)
 {
     struct vf_vm *vm = &p->out->vm;
     char *vf_autofree type =
-        vf_xml_text(vf_xml_path(p->hardware, NULL, "System", "VirtualSystemType", NULL));
+        vf_xml_text(vf_xml_path(p->hardware, NULL, "System", "VirtualSystemType", (char *)NULL));
     const char *vmx = type ? strstr(type, "vmx-") : NULL;
     if (vmx) {
         vm->hardware = vf_xstrndup(vmx, strcspn(vmx, " ,\t\r\n"));
@@ -374,8 +387,8 @@ static void parse_firmware(struct ovf_parser *p)
             parse_config(vm, n);
         }
     }
-    const xmlNode *firmware =
-        vf_xml_path(p->system, NULL, "Machine", "Hardware", "Firmware", NULL); /* VirtualBox */
+    const xmlNode *firmware = vf_xml_path(p->system, NULL, "Machine", "Hardware", "Firmware",
+                                          (char *)NULL); /* VirtualBox */
     char *vf_autofree kind = firmware ? vf_xml_attr(firmware, NULL, "type") : NULL;
     if (kind) {
         vm->firmware = strncasecmp(kind, "EFI", 3) == 0 ? VF_FIRMWARE_EFI : VF_FIRMWARE_BIOS;

@@ -245,7 +245,7 @@ static int open_entry(struct vf_ova *ova, struct archive_entry *entry, struct vf
         ova->has_manifest ? vf_ovf_manifest_mask(&ova->manifest, name) : VF_OVF_ALL_DIGESTS;
     struct member *m = vf_xcalloc(1, sizeof *m);
     m->name = vf_xstrdup(name);
-    ova->members = vf_xrealloc_array(ova->members, ova->n_members + 1, sizeof *ova->members);
+    ova->members = vf_xrealloc_array(ova->members, ova->n_members + 1, sizeof(struct member *));
     ova->members[ova->n_members++] = m;
     ova->current = m;
     ova->size_bytes = (uint64_t)archive_entry_size(entry);

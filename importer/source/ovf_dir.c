@@ -7,6 +7,7 @@
 
 #include "importer/base/buf.h"
 #include "importer/base/mem.h"
+#include "importer/base/percent.h"
 #include "importer/source/file.h"
 #include "importer/source/gunzip.h"
 #include "importer/source/ovf_manifest.h"
@@ -66,26 +67,54 @@ static void free_file(struct file *f)
 }
 
 /* The folder is as foreign as the package: a link in it must not pull in files of this machine. */
-int vf_ovf_dir_fetch_path(struct vf_ovf_dir *dir, const char *href, char **ret_path,
-                          struct vf_error **err)
+static int resolve_name(const struct vf_ovf_dir *dir, const char *name, char **ret_path,
+                        struct vf_error **err)
 {
-    href = vf_ovf_name_trim(href);
-    int rc = vf_ovf_name_check(href, err);
+    int rc = vf_ovf_name_check(name, err);
     if (rc) {
         return rc;
     }
-    char *vf_autofree joined = vf_xasprintf("%s/%s", dir->folder, href);
+    char *vf_autofree joined = vf_xasprintf("%s/%s", dir->folder, name);
     char *vf_autofree real = realpath(joined, NULL);
     if (!real) {
-        return vf_error_set_errno(err, errno, "cannot find \"%s\" beside the descriptor", href);
+        return vf_error_set_errno(err, errno, "cannot find \"%s\" beside the descriptor", name);
     }
     size_t n = strcmp(dir->folder, "/") == 0 ? 0 : strlen(dir->folder);
     if (strncmp(real, dir->folder, n) != 0 || real[n] != '/') {
         return vf_error_set(err, VF_INVALID, "\"%s\" is a link that leads out of the package",
-                            href);
+                            name);
     }
     *ret_path = vf_take(real);
     return 0;
+}
+
+/* An href is a URI reference, but some write the name as it is: that is tried first. */
+static int resolve(const struct vf_ovf_dir *dir, const char *href, char **ret_name, char **ret_path,
+                   struct vf_error **err)
+{
+    char *vf_autofree plain = vf_xstrdup(vf_ovf_name_trim(href));
+    char *vf_autofree decoded = vf_percent_decode(plain);
+    struct vf_error *first = NULL;
+    int rc = resolve_name(dir, plain, ret_path, &first);
+    if (rc == 0) {
+        *ret_name = vf_take(plain);
+    } else if (rc == VF_MISSING && strcmp(plain, decoded) != 0 &&
+               resolve_name(dir, decoded, ret_path, NULL) == 0) {
+        *ret_name = vf_take(decoded);
+        vf_error_clear(&first);
+        return 0;
+    }
+    if (rc) {
+        vf_error_move(err, &first);
+    }
+    return rc;
+}
+
+int vf_ovf_dir_fetch_path(struct vf_ovf_dir *dir, const char *href, char **ret_path,
+                          struct vf_error **err)
+{
+    char *vf_autofree name = NULL;
+    return resolve(dir, href, &name, ret_path, err);
 }
 
 static struct file *find_file(const struct vf_ovf_dir *dir, const char *name)
@@ -98,29 +127,29 @@ static struct file *find_file(const struct vf_ovf_dir *dir, const char *name)
     return NULL;
 }
 
-static int add_file(struct vf_ovf_dir *dir, const char *name, struct file **ret_file,
+static int add_file(struct vf_ovf_dir *dir, const char *href, struct file **ret_file,
                     struct vf_error **err)
 {
-    name = vf_ovf_name_trim(name);
-    if (find_file(dir, name)) {
-        return vf_error_set(err, VF_INTERNAL, "\"%s\" is opened twice", name);
-    }
+    char *vf_autofree name = NULL;
     char *vf_autofree path = NULL;
-    int rc = vf_ovf_dir_fetch_path(dir, name, &path, err);
+    int rc = resolve(dir, href, &name, &path, err);
     if (rc) {
         return rc;
     }
+    if (find_file(dir, name)) {
+        return vf_error_set(err, VF_INTERNAL, "\"%s\" is opened twice", name);
+    }
     struct file *f = vf_xcalloc(1, sizeof *f);
-    f->name = vf_xstrdup(name);
+    f->name = vf_take(name);
     rc = vf_file_stream_open(path, dir->cancel, &f->in, err);
     if (rc == 0) {
-        rc = vf_ovf_digest_init(&f->digest, vf_ovf_manifest_mask(&dir->manifest, name), err);
+        rc = vf_ovf_digest_init(&f->digest, vf_ovf_manifest_mask(&dir->manifest, f->name), err);
     }
     if (rc) {
         free_file(f);
         return rc;
     }
-    dir->files = vf_xrealloc_array(dir->files, dir->n_files + 1, sizeof *dir->files);
+    dir->files = vf_xrealloc_array(dir->files, dir->n_files + 1, sizeof(struct file *));
     dir->files[dir->n_files++] = f;
     *ret_file = f;
     return 0;

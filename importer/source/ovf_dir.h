@@ -27,7 +27,8 @@ const char *vf_ovf_dir_descriptor(const struct vf_ovf_dir *dir, size_t *ret_len)
 
 /* The bytes of a file, once, with a gzip wrapper taken off; hashed while they are read if the
  * manifest names it. More than max_output_bytes is VF_SPACE at the read. The stream is the
- * caller's. VF_INVALID when `href` leads out of the folder, through a symbolic link too. */
+ * caller's. VF_INVALID when `href` leads out of the folder, through a symbolic link too. Where no
+ * file has the name as written, percent-encoding is taken off it. */
 int vf_ovf_dir_open_file(struct vf_ovf_dir *dir, const char *href, uint64_t max_output_bytes,
                          struct vf_stream **ret_stream, struct vf_error **err);
 

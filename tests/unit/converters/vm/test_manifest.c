@@ -266,7 +266,7 @@ static const cJSON *at(const cJSON *from, const char *path)
     char *copy = vf_xstrdup(path);
     char *rest = NULL;
     for (char *part = strtok_r(copy, ".", &rest); part; part = strtok_r(NULL, ".", &rest)) {
-        from = *part >= '0' && *part <= '9' ? cJSON_GetArrayItem(from, atoi(part))
+        from = *part >= '0' && *part <= '9' ? cJSON_GetArrayItem(from, *part - '0')
                                             : cJSON_GetObjectItemCaseSensitive(from, part);
     }
     free(copy);

@@ -375,7 +375,12 @@ static void test_ovf__bad_disks_and_files(void **state)
          "item \"item 4\": there is no disk \"none\""},
         {{.items = CPU_AND_MEMORY DISK_ITEM("4", "3", "0", "d1") DISK_ITEM("5", "3", "1", "d1")},
          VF_UNSUPPORTED,
-         "attached twice"},
+         "the file of disk \"d1\" fills two disks"},
+        {{.disks = DISK_OF("512", "") "<Disk ovf:diskId=\"d2\" ovf:fileRef=\"f1\" "
+                                      "ovf:capacity=\"512\"/>",
+          .items = CPU_AND_MEMORY DISK_ITEM("4", "3", "0", "d1") DISK_ITEM("5", "3", "1", "d2")},
+         VF_UNSUPPORTED,
+         "the file of disk \"d2\" fills two disks"},
         {{.items = CPU_AND_MEMORY ITEM("4", "17",
                                        "<rasd:HostResource>ovf:/file/f1"
                                        "</rasd:HostResource>")},

@@ -209,6 +209,24 @@ static void test_ovf_dir__names_stay_inside(void **state)
     vf_ovf_dir_free(dir);
 }
 
+static void test_ovf_dir__percent_encoding_is_taken_off(void **state)
+{
+    (void)state;
+    put("a b.vmdk", DISK, strlen(DISK));
+    put("c%20d.vmdk", DISK, strlen(DISK));
+    char *line = package_manifest_line("SHA256", "a b.vmdk", "other", 5);
+    put("x.mf", line, strlen(line));
+    free(line);
+    struct vf_ovf_dir *dir = open_dir();
+    read_disk(dir, "c%20d.vmdk", 200);
+    read_disk(dir, "a%20b.vmdk", 200);
+    struct vf_stream *s = NULL;
+    assert_int_equal(vf_ovf_dir_open_file(dir, "a b.vmdk", 1, &s, NULL), VF_INTERNAL);
+    assert_int_equal(vf_ovf_dir_open_file(dir, "%2e%2e/x", 1, &s, NULL), VF_MISSING);
+    assert_int_equal(vf_ovf_dir_finish(dir, NULL, NULL), VF_INVALID); /* was hashed as "a b" */
+    vf_ovf_dir_free(dir);
+}
+
 static void test_ovf_dir__descriptor_is_bounded(void **state)
 {
     (void)state;
@@ -233,6 +251,7 @@ int main(void)
         UNIT(test_ovf_dir__absent_file_of_the_manifest),
         UNIT(test_ovf_dir__gzip_is_taken_off_and_hashed_as_stored),
         UNIT(test_ovf_dir__names_stay_inside),
+        UNIT(test_ovf_dir__percent_encoding_is_taken_off),
         UNIT(test_ovf_dir__descriptor_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
