@@ -20,6 +20,21 @@ static const char *kind_name(enum vf_import_kind kind)
 
 /* --- what is known before the copy ------------------------------------------------------- */
 
+/* Of the files beside the images only the manifests could be somebody's: a record is looked for
+ * when the folder is opened. */
+static int claim_manifests(struct vf_import *im, struct vf_error **err)
+{
+    char *vf_autofree path = vf_dir_join(im->dir, VF_MANIFESTS_NAME);
+    struct vf_place place = {0};
+    bool ours = false;
+    int rc = vf_dir_claim(im->dir, VF_MANIFESTS_NAME, &ours, err);
+    if (rc == 0) {
+        rc = vf_place_reserve(&place, path, im->options->overwrite || ours, err);
+    }
+    vf_place_release(&place);
+    return rc;
+}
+
 static int check_space(const struct vf_import *im, const struct vf_vm *vm, struct vf_error **err)
 {
     uint64_t need = 0;
@@ -45,7 +60,9 @@ static int prepare_disk(struct vf_import *im, const struct vf_vm *vm, size_t i,
     char *vf_autofree claim = vf_name_of_disk(im->name, i);
     char *vf_autofree file = vf_xasprintf("%s%s", claim, vf_format_suffix(c->format));
     char *vf_autofree path = vf_dir_join(im->dir, file);
-    return vf_disk_copy_prepare(c, path, im->options->overwrite, err);
+    bool ours = false;
+    int rc = vf_dir_claim(im->dir, file, &ours, err);
+    return rc ? rc : vf_disk_copy_prepare(c, path, im->options->overwrite || ours, err);
 }
 
 static int build_manifests(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err)
@@ -105,6 +122,9 @@ int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_er
         sized = sized && vm->disks[i].capacity_bytes > 0;
     }
     if (rc == 0) {
+        rc = claim_manifests(im, err);
+    }
+    if (rc == 0) {
         rc = check_space(im, vm, err);
     }
     /* Once before the copy, so that what cannot be described is told early. */
@@ -151,6 +171,7 @@ int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_err
     if (rc == 0) {
         rc = vf_dir_retract(im->dir, err);
     }
+    im->progress = VF_IMPORT_COMMITTING;
     for (size_t i = 0; i < im->n_copies && rc == 0; i++) {
         rc = vf_disk_copy_commit(&im->copies[i], err);
     }
@@ -158,7 +179,13 @@ int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_err
         char *vf_autofree path = vf_dir_join(im->dir, VF_MANIFESTS_NAME);
         rc = vf_place_write_file(path, im->manifests, true, err);
     }
-    return rc ? rc : write_record(im, vm, err);
+    if (rc == 0) {
+        rc = write_record(im, vm, err);
+    }
+    if (rc == 0) {
+        im->progress = VF_IMPORT_WHOLE;
+    }
+    return rc;
 }
 
 /* --- the whole --------------------------------------------------------------------------- */
@@ -196,6 +223,9 @@ static void release(struct vf_import *im)
         vf_disk_copy_release(&im->copies[i]);
     }
     free(im->copies);
+    if (im->dir && im->progress != VF_IMPORT_COMMITTING) {
+        vf_dir_settle(im->dir, im->progress == VF_IMPORT_WHOLE);
+    }
     vf_dir_free(im->dir);
     vf_pool_free(im->env.pool);
     vf_cancel_free(im->cancel);

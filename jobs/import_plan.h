@@ -12,6 +12,12 @@
 #include "jobs/import.h"
 #include "jobs/record.h"
 
+enum vf_import_progress {
+    VF_IMPORT_COPYING,    /* only partial files */
+    VF_IMPORT_COMMITTING, /* some files may have their final names, and others not */
+    VF_IMPORT_WHOLE,      /* the record is written */
+};
+
 struct vf_import {
     const struct vf_import_options *options;
     struct vf_reporter *reporter;
@@ -23,7 +29,8 @@ struct vf_import {
     size_t n_copies;
     char *manifests; /* text, made before the copy so that what cannot be described is
                         told early; made again with the digests */
-    bool warned;     /* of what the VM loses */
+    enum vf_import_progress progress;
+    bool warned; /* of what the VM loses */
     bool snapshot, quiesced;
     char *source; /* for record and manifests */
 };

@@ -7,6 +7,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "importer/base/inject.h"
+
 int vf_file_create(const char *path, int *ret_fd, struct vf_error **err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -23,6 +25,10 @@ int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
                    uint64_t offset_bytes, struct vf_error **err)
 {
     const char *p = buf;
+    int rc = vf_inject("image.write", err);
+    if (rc) {
+        return rc;
+    }
     while (len_bytes > 0) {
         ssize_t n = pwrite(fd, p, len_bytes, (off_t)offset_bytes);
         if (n < 0 && errno == EINTR) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "converters/disk/file_io.h"
+#include "importer/base/inject.h"
 #include "importer/base/mem.h"
 
 struct raw_sink {
@@ -37,6 +38,10 @@ static int raw_read(struct vf_sink *s, void *buf, size_t len_bytes, uint64_t off
 static int raw_flush(struct vf_sink *s, struct vf_error **err)
 {
     struct raw_sink *r = (struct raw_sink *)s;
+    int rc = vf_inject("image.sync", err);
+    if (rc) {
+        return rc;
+    }
     if (fsync(r->fd) != 0) {
         return vf_error_set_errno(err, errno, "cannot make \"%s\" durable", r->path);
     }

@@ -8,12 +8,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "importer/base/buf.h"
 #include "importer/base/mem.h"
+
+#define MAX_NOTE_BYTES (1u << 20)
 
 struct vf_dir {
     char *path;
     int fd;
     bool made;
+    char *earlier;        /* names that a killed import had noted, each on a line; may be NULL */
+    struct vf_buf claims; /* the same of this one */
 };
 
 static int open_folder(struct vf_dir *d, struct vf_error **err)
@@ -42,11 +47,78 @@ static int open_folder(struct vf_dir *d, struct vf_error **err)
     return 0;
 }
 
+/* What a killed import had begun. A note that is not ours to understand means nothing of it is. */
+static void read_note(struct vf_dir *d)
+{
+    int fd = openat(d->fd, VF_UNFINISHED_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) {
+        return;
+    }
+    struct vf_buf b;
+    vf_buf_init(&b, MAX_NOTE_BYTES);
+    vf_buf_puts(&b, "\n");
+    char part[4096];
+    ssize_t n;
+    while ((n = read(fd, part, sizeof part)) > 0 && vf_buf_append(&b, part, (size_t)n)) {
+    }
+    close(fd);
+    if (n == 0) {
+        d->earlier = vf_buf_take_string(&b);
+    }
+    vf_buf_release(&b);
+}
+
+static int write_note(struct vf_dir *d, struct vf_error **err)
+{
+    int fd = openat(d->fd, VF_UNFINISHED_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* Names are only ever added in one run, so writing from the start loses none. */
+    bool ok = fd >= 0 && pwrite(fd, d->claims.data, d->claims.len, 0) == (ssize_t)d->claims.len &&
+              ftruncate(fd, (off_t)d->claims.len) == 0 && fsync(fd) == 0 && fsync(d->fd) == 0;
+    int errnum = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok ? 0
+              : vf_error_set_errno(err, errnum, "cannot write \"%s/%s\"", d->path,
+                                   VF_UNFINISHED_NAME);
+}
+
+static bool has_line(const char *lines, const char *name)
+{
+    char *vf_autofree line = vf_xasprintf("\n%s\n", name);
+    return lines && strstr(lines, line) != NULL;
+}
+
+int vf_dir_claim(struct vf_dir *d, const char *name, bool *ret_ours, struct vf_error **err)
+{
+    *ret_ours = has_line(d->earlier, name);
+    /* What the killed import had begun stays noted until all is settled. */
+    if (d->claims.len == 0 && d->earlier) {
+        vf_buf_puts(&d->claims, d->earlier + 1);
+    }
+    if (!*ret_ours) {
+        struct stat st;
+        if (fstatat(d->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            return 0; /* somebody's: never noted as ours, refused or replaced as the user says */
+        }
+        vf_buf_printf(&d->claims, "%s\n", name);
+    }
+    return write_note(d, err);
+}
+
+void vf_dir_settle(struct vf_dir *d, bool whole)
+{
+    if (whole || !d->earlier) {
+        unlinkat(d->fd, VF_UNFINISHED_NAME, 0);
+    }
+}
+
 int vf_dir_open(const char *path, bool overwrite, struct vf_dir **ret_dir, struct vf_error **err)
 {
     struct vf_dir *d = vf_xcalloc(1, sizeof *d);
     d->fd = -1;
     d->path = vf_xstrdup(path);
+    vf_buf_init(&d->claims, MAX_NOTE_BYTES);
     for (size_t n = strlen(d->path); n > 1 && d->path[n - 1] == '/'; n--) {
         d->path[n - 1] = '\0';
     }
@@ -59,6 +131,7 @@ int vf_dir_open(const char *path, bool overwrite, struct vf_dir **ret_dir, struc
         vf_dir_free(d);
         return rc;
     }
+    read_note(d);
     *ret_dir = d;
     return 0;
 }
@@ -74,6 +147,8 @@ void vf_dir_free(struct vf_dir *d)
     if (d->fd >= 0) {
         close(d->fd);
     }
+    vf_buf_release(&d->claims);
+    free(d->earlier);
     free(d->path);
     free(d);
 }

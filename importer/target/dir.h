@@ -12,6 +12,10 @@ struct vf_dir;
 #define VF_RECORD_NAME    "vmferry.json"
 #define VF_MANIFESTS_NAME "manifests.yaml"
 
+/* Lists the files of an import that has begun and not ended, so that the same command after a kill
+ * may replace them, and no others. */
+#define VF_UNFINISHED_NAME ".vmferry-unfinished"
+
 /* The parent folder must exist. VF_CONFLICT when the folder holds a finished import and `overwrite`
  * is false, or when another vmferry holds it. */
 int vf_dir_open(const char *path, bool overwrite, struct vf_dir **ret_dir, struct vf_error **err);
@@ -23,6 +27,14 @@ const char *vf_dir_path(const struct vf_dir *dir); /* borrowed */
 
 /* PATH/NAME; NAME is ours and has no slash. Owned by the caller. */
 char *vf_dir_join(const struct vf_dir *dir, const char *name);
+
+/* Before a file of ours is made: note it as unfinished. *ret_ours tells whether an import that was
+ * killed had noted it too, so that what is there now may be replaced. */
+int vf_dir_claim(struct vf_dir *dir, const char *name, bool *ret_ours, struct vf_error **err);
+
+/* The import is `whole`, or nothing of it is left: drop the note. What a killed import left before
+ * stays noted until one is whole. */
+void vf_dir_settle(struct vf_dir *dir, bool whole);
 
 /* An earlier import here is no longer finished from now on. */
 int vf_dir_retract(struct vf_dir *dir, struct vf_error **err);

@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "importer/base/inject.h"
 #include "importer/base/mem.h"
 
 static char *folder_of(const char *path)
@@ -129,6 +130,10 @@ static int sync_folder(const char *path, struct vf_error **err)
 
 int vf_place_commit(struct vf_place *p, struct vf_error **err)
 {
+    int rc = vf_inject("place.commit", err);
+    if (rc) {
+        return rc;
+    }
     unsigned flags = p->overwrite ? 0 : RENAME_NOREPLACE;
     int failed = renameat2(AT_FDCWD, p->partial, AT_FDCWD, p->path, flags);
     if (failed && errno == EINVAL && flags) {

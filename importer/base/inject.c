@@ -1,0 +1,81 @@
+#include "importer/base/inject.h"
+
+#ifdef VF_FAULTS
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_FAULTS 16u
+
+struct fault {
+    char point[32];
+    char action[16];
+    unsigned left; /* passes until it strikes; 0: has struck */
+};
+
+static pthread_once_t parsed = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct fault faults[MAX_FAULTS]; /* guarded by lock once parsed */
+static unsigned n_faults;
+
+static void parse(void)
+{
+    const char *s = getenv("VMFERRY_FAULTS");
+    while (s && *s && n_faults < MAX_FAULTS) {
+        struct fault *f = &faults[n_faults];
+        if (sscanf(s, "%31[^:]:%u:%15[^,]", f->point, &f->left, f->action) == 3) {
+            n_faults++;
+        } else {
+            fprintf(stderr, "vmferry: VMFERRY_FAULTS is not POINT:N:ACTION at \"%s\"\n", s);
+            abort();
+        }
+        s = strchr(s, ',');
+        s = s ? s + 1 : NULL;
+    }
+}
+
+static int strike(const struct fault *f, struct vf_error **err)
+{
+    if (strcmp(f->action, "kill") == 0) {
+        kill(getpid(), SIGKILL);
+    }
+    if (strcmp(f->action, "stop") == 0) {
+        kill(getpid(), SIGTERM);
+        return 0;
+    }
+    if (strcmp(f->action, "enospc") == 0) {
+        return vf_error_set_errno(err, ENOSPC, "injected at %s", f->point);
+    }
+    if (strcmp(f->action, "reset") == 0) {
+        return vf_error_set_errno(err, ECONNRESET, "injected at %s", f->point);
+    }
+    return vf_error_set_errno(err, EIO, "injected at %s", f->point);
+}
+
+int vf_inject(const char *point, struct vf_error **err)
+{
+    pthread_once(&parsed, parse);
+    for (unsigned i = 0; i < n_faults; i++) {
+        struct fault *f = &faults[i];
+        pthread_mutex_lock(&lock);
+        bool now = f->left > 0 && strcmp(f->point, point) == 0 && --f->left == 0;
+        pthread_mutex_unlock(&lock);
+        if (now) {
+            return strike(f, err);
+        }
+    }
+    return 0;
+}
+
+#else
+
+/* ISO C wants a declaration in every file. */
+extern int vf_inject_is_off;
+
+#endif
