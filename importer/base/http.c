@@ -14,6 +14,7 @@
 #define DEFAULT_TIMEOUT_MS         120000
 #define DEFAULT_MAX_ANSWER_BYTES   (64u << 20)
 #define MAX_QUOTE_BYTES            200
+#define MAX_RETRY_AFTER_S          86400
 
 static void init_curl(void)
 {
@@ -188,7 +189,7 @@ int64_t vf_http_retry_after_ms(const char *block)
     if (seconds < 0) {
         return 0;
     }
-    return seconds > 86400 ? 86400 * 1000 : (int64_t)seconds * 1000;
+    return (int64_t)(seconds < MAX_RETRY_AFTER_S ? seconds : MAX_RETRY_AFTER_S) * 1000;
 }
 
 /* One line of what the body says, with nothing a terminal would obey. */

@@ -453,8 +453,8 @@ static bool parse_content_range(const char *value, unsigned long long *ret_first
     return at && parse_number(at, '/', ret_last);
 }
 
-/* A server that answers another range than the
- * one asked for would put bytes in the wrong place without anybody noticing. */
+/* A server that answers another range than the one asked for would put bytes in the wrong place
+ * without anybody noticing. */
 int vf_http_lane_check_range(const struct vf_http_lane *lane, struct vf_error **err)
 {
     if (!lane->use_range || lane->status != 206) {

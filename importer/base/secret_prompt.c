@@ -81,7 +81,7 @@ static bool await_input(struct prompt *p, struct vf_error **err, int *ret_rc)
     struct pollfd fds[1 + VF_CANCEL_MAX_FDS] = {{.fd = p->fd, .events = POLLIN}};
     unsigned n = 1 + vf_cancel_poll_fds(p->cancel, fds + 1, VF_CANCEL_MAX_FDS);
     /* A signal may be taken by another thread, which does not end this wait: look now and then. */
-    const struct timespec slice = {.tv_nsec = 300 * 1000 * 1000};
+    const struct timespec slice = {.tv_nsec = 300000000L};
     for (;;) {
         *ret_rc = vf_cancel_check(p->cancel, err);
         if (*ret_rc || is_signalled()) {

