@@ -78,7 +78,7 @@ func TestProcess(t *testing.T) {
 	}
 
 	ready := filepath.Join(dir, "r2.json")
-	shell := exec.Command("sh", "-c", fmt.Sprintf(`"%s" --dir "%s" --ready-file "%s" --esx --die-with-parent & sleep 60`, bin, filepath.Join(dir, "w2"), ready))
+	shell := exec.Command("sh", "-c", fmt.Sprintf(`"%s" --dir "%s" --ready-file "%s" --esx --die-with-parent & exec sleep 60`, bin, filepath.Join(dir, "w2"), ready))
 	v = start(shell, ready)
 	_ = shell.Process.Kill()
 	_ = shell.Wait()
