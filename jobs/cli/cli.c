@@ -52,7 +52,7 @@ int vf_cli_unknown_command(struct vf_cli *cli, const char *name, struct vf_error
 {
     const char *names[MAX_COMMANDS];
     size_t n = 0;
-    for (; vf_commands[n] && n < MAX_COMMANDS; n++) {
+    for (; n < MAX_COMMANDS && vf_commands[n]; n++) {
         names[n] = vf_commands[n]->name;
     }
     char *vf_autofree shown = vf_text_safe(name);

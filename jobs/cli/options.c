@@ -174,27 +174,26 @@ static int set_value(struct parser *p, const struct vf_option_group *group,
     return vf_error_set(err, VF_INTERNAL, "option \"--%s\" takes no value", o->name);
 }
 
-/* "--vm --to x" is a forgotten value; a value that does look like an option goes behind '='. */
-static int next_value(struct parser *p, const struct vf_option *o, const char **ret_value,
-                      struct vf_error **err)
+/* NULL, and *err, when there is none. "--vm --to x" is a forgotten value; one that does look like
+ * an option goes behind '='. */
+static const char *next_value(struct parser *p, const struct vf_option *o, struct vf_error **err)
 {
     const char *value = p->next < p->argc ? p->argv[p->next] : NULL;
-    if (value && strncmp(value, "--", 2) == 0 && value[2]) {
+    if (!value) {
+        vf_error_set(err, VF_INVALID, "option \"--%s\" wants a value: %s", o->name, o->value);
+        return NULL;
+    }
+    if (strncmp(value, "--", 2) == 0 && value[2]) {
         size_t len = strcspn(value + 2, "=");
         const struct vf_option *other = vf_options_find(p->command, value + 2, len, 0, NULL);
         if (other) {
-            return vf_error_set(err, VF_INVALID,
-                                "option \"--%s\" wants a value, but \"--%s\" follows", o->name,
-                                other->name);
+            vf_error_set(err, VF_INVALID, "option \"--%s\" wants a value, but \"--%s\" follows",
+                         o->name, other->name);
+            return NULL;
         }
     }
-    if (!value) {
-        return vf_error_set(err, VF_INVALID, "option \"--%s\" wants a value: %s", o->name,
-                            o->value);
-    }
     p->next++;
-    *ret_value = value;
-    return 0;
+    return value;
 }
 
 static int parse_long(struct parser *p, const char *arg, struct vf_error **err)
@@ -214,8 +213,8 @@ static int parse_long(struct parser *p, const char *arg, struct vf_error **err)
         *(bool *)field_of(p, group, o) = true;
         return 0;
     }
-    int rc = value ? 0 : next_value(p, o, &value, err);
-    return rc ? rc : set_value(p, group, o, value, err);
+    value = value ? value : next_value(p, o, err);
+    return value ? set_value(p, group, o, value, err) : VF_INVALID;
 }
 
 static int parse_letters(struct parser *p, const char *letters, struct vf_error **err)
@@ -231,9 +230,8 @@ static int parse_letters(struct parser *p, const char *letters, struct vf_error 
                                 shown, p->command->name);
         }
         if (o->kind != VF_OPTION_FLAG) {
-            const char *value = letters + 1;
-            int rc = *value ? 0 : next_value(p, o, &value, err);
-            return rc ? rc : set_value(p, group, o, value, err);
+            const char *value = letters[1] ? letters + 1 : next_value(p, o, err);
+            return value ? set_value(p, group, o, value, err) : VF_INVALID;
         }
         *(bool *)field_of(p, group, o) = true;
     }

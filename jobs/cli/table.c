@@ -80,8 +80,9 @@ char *vf_table_print(const struct vf_table *t)
     for (size_t i = 0; i < t->n_columns; i++) {
         put_cell(t, &b, i, t->columns[i].title);
     }
-    for (size_t i = 0; i < t->n_cells; i++) {
-        put_cell(t, &b, i % t->n_columns, t->cells[i]);
+    for (size_t i = 0, column = 0; i < t->n_cells; i++) {
+        put_cell(t, &b, column, t->cells[i]);
+        column = column + 1 == t->n_columns ? 0 : column + 1;
     }
     return vf_buf_take_string(&b);
 }

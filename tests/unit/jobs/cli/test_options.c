@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,13 +91,14 @@ static const struct vf_command command = {
 };
 
 #define MAX_ARGS 32
+#define MAX_LINE 200
 
 /* line is split at blanks; '_' stands for an empty argument. */
 static int parse(const char *line, struct test_args *args, char *words, struct vf_error **err)
 {
     char *argv[MAX_ARGS];
     int argc = 0;
-    strcpy(words, line);
+    snprintf(words, MAX_LINE, "%s", line);
     for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) {
         argv[argc++] = strcmp(word, "_") == 0 ? word + 1 : word;
     }
@@ -117,7 +119,7 @@ static void check_good(const char *line, struct test_args *args, char *words)
 static void check_refused(const char *line, const char *message)
 {
     struct test_args args;
-    char words[200];
+    char words[MAX_LINE];
     struct vf_error *err = NULL;
     assert_int_equal(parse(line, &args, words, &err), VF_INVALID);
     assert_string_equal(vf_error_message(err), message);
@@ -129,7 +131,7 @@ static void test_options__every_kind_and_form(void **state)
 {
     (void)state;
     struct test_args a;
-    char words[200];
+    char words[MAX_LINE];
     check_good(
         "src --name=a=b --tag x --threads 256 --tag=y -f qcow2 dst --power on --insecure -wq "
         "--proxy= --power off",
@@ -154,7 +156,7 @@ static void test_options__nothing_given_leaves_defaults(void **state)
 {
     (void)state;
     struct test_args a;
-    char words[200];
+    char words[MAX_LINE];
     check_good("-", &a, words); /* standard input is an operand */
     assert_string_equal(a.common.operands[0], "-");
     assert_null(a.name);
@@ -169,7 +171,7 @@ static void test_options__two_dashes_end_them(void **state)
 {
     (void)state;
     struct test_args a;
-    char words[200];
+    char words[MAX_LINE];
     check_good("-q -- --name -w", &a, words);
     assert_string_equal(a.common.operands[0], "--name");
     assert_string_equal(a.common.operands[1], "-w");
@@ -182,7 +184,7 @@ static void test_options__letters_take_values_joined_or_apart(void **state)
 {
     (void)state;
     struct test_args a;
-    char words[200];
+    char words[MAX_LINE];
     check_good("-qfraw -n -x- src", &a, words);
     assert_int_equal(a.format, 1);
     assert_string_equal(a.name, "-x-"); /* no option of ours: a value */
@@ -193,7 +195,7 @@ static void test_options__help_demands_nothing_else(void **state)
 {
     (void)state;
     struct test_args a;
-    char words[200];
+    char words[MAX_LINE];
     check_good("-h", &a, words);
     assert_true(a.common.help);
     vf_options_release(&command, &a);

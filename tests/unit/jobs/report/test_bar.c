@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "importer/base/buf.h"
 #include "importer/base/mem.h"
 #include "jobs/report/report.h"
 
@@ -92,16 +93,18 @@ static void show(struct screen *s)
 /* Lines without trailing blanks, as far as anything is on them. */
 static void check_screen(struct screen *s, const char *expected)
 {
-    char got[ROWS * (COLUMNS + 1) + 1] = "";
+    struct vf_buf b;
+    vf_buf_init(&b, SIZE_MAX);
     show(s);
     for (int row = 0; row < ROWS; row++) {
         int len = COLUMNS;
         while (len > 0 && s->cells[row][len - 1] == ' ') {
             len--;
         }
-        strncat(got, s->cells[row], (size_t)len);
-        strcat(got, "\n");
+        vf_buf_append(&b, s->cells[row], (size_t)len);
+        vf_buf_puts(&b, "\n");
     }
+    char *vf_autofree got = vf_buf_take_string(&b);
     size_t len = strlen(got);
     while (len > 1 && got[len - 1] == '\n' && got[len - 2] == '\n') {
         got[--len] = 0;
