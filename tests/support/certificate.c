@@ -68,7 +68,7 @@ char *vf_test_certificate_thumbprint(const struct vf_test_certificate *c, const 
     char *text = calloc(n, 3);
     vf_test_check(text);
     for (unsigned i = 0; i < n; i++) {
-        snprintf(text + 3 * i, 4, i + 1 < n ? "%02X:" : "%02X", digest[i]);
+        snprintf(text + 3 * (size_t)i, 4, i + 1 < n ? "%02X:" : "%02X", digest[i]);
     }
     return text;
 }
