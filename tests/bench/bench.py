@@ -160,14 +160,7 @@ def bench_convert(args, cache, name, fmt):
 
 def build_govc(cache):
     govc = cache / "govc"
-    if not govc.exists():
-        say("bench: building govc (a minute)")
-        version = subprocess.run(
-            ["go", "list", "-m", "-f", "{{.Version}}", "github.com/vmware/govmomi"],
-            cwd=TOP / "tests/peers/vsphere", check=True, capture_output=True, text=True,
-        ).stdout.strip()
-        env = dict(os.environ, GOBIN=str(cache))
-        subprocess.run(["go", "install", f"github.com/vmware/govmomi/govc@{version}"], check=True, env=env)
+    subprocess.run(["go", "build", "-o", govc, "."], cwd=HERE / "govc", check=True)
     return str(govc)
 
 
