@@ -361,7 +361,7 @@ int vf_ova_next(struct vf_ova *ova, struct vf_ova_member *ret_member, bool *ret_
 {
     int rc = advance(ova, err);
     if (rc) {
-        return vf_error_wrap(err, rc, "%s", ova->name);
+        return rc;
     }
     *ret_end = ova->ended;
     if (!ova->ended) {
@@ -419,7 +419,7 @@ int vf_ova_finish(struct vf_ova *ova, struct vf_ova_summary *ret_summary, struct
         rc = vf_ovf_manifest_check_all(&ova->manifest, err);
     }
     if (rc) {
-        return vf_error_wrap(err, rc, "%s", ova->name);
+        return rc;
     }
     struct vf_ova_summary sum = {.has_manifest = ova->has_manifest,
                                  .has_certificate = ova->has_certificate};

@@ -14,8 +14,8 @@
 
 struct vf_ova;
 
-/* `in` is taken, on failure too; it may be a tar or a gzip of one. `name` is for errors. VF_INVALID
- * when it is neither. */
+/* `in` is taken, on failure too; it may be a tar or a gzip of one. `name` is for errors about the
+ * whole; the caller's frame tells which archive it was. VF_INVALID when it is neither. */
 int vf_ova_open(struct vf_stream *in, const char *name, struct vf_ova **ret_ova,
                 struct vf_error **err);
 void vf_ova_free(struct vf_ova *ova);
