@@ -57,8 +57,8 @@ static int read_absent(struct vf_mapped_disk *d, uint8_t *buf, size_t len, uint6
     return p->ops->pread(p, buf, n, d->layer.parent_offset_bytes + offset_bytes, err);
 }
 
-static int check_window(const struct vf_disk *disk, uint64_t offset_bytes, uint64_t length_bytes,
-                        struct vf_error **err)
+int vf_disk_check_window(const struct vf_disk *disk, uint64_t offset_bytes, uint64_t length_bytes,
+                         struct vf_error **err)
 {
     if (offset_bytes > disk->size_bytes || length_bytes > disk->size_bytes - offset_bytes) {
         return vf_error_set(err, VF_RANGE,
@@ -80,7 +80,7 @@ static int mapped_pread(struct vf_disk *disk, void *buf, size_t len_bytes, uint6
 {
     struct vf_mapped_disk *d = (struct vf_mapped_disk *)disk;
     uint8_t *out = buf;
-    int rc = check_window(disk, offset_bytes, len_bytes, err);
+    int rc = vf_disk_check_window(disk, offset_bytes, len_bytes, err);
     while (rc == 0 && len_bytes > 0) {
         struct vf_run run;
         rc = map(d, offset_bytes, len_bytes, &run, err);
@@ -161,7 +161,7 @@ static int mapped_extents(struct vf_disk *disk, uint64_t offset_bytes, uint64_t 
     struct vf_mapped_disk *d = (struct vf_mapped_disk *)disk;
     struct joiner j = {
         .fn = fn, .opaque = opaque, .parent_offset_bytes = d->layer.parent_offset_bytes};
-    int rc = check_window(disk, offset_bytes, length_bytes, err);
+    int rc = vf_disk_check_window(disk, offset_bytes, length_bytes, err);
     while (rc == 0 && length_bytes > 0) {
         struct vf_run run;
         rc = map(d, offset_bytes, length_bytes, &run, err);

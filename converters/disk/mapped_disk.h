@@ -57,6 +57,10 @@ void vf_mapped_disk_init(struct vf_mapped_disk *d, const struct vf_map_ops *ops,
 /* Undo vf_mapped_disk_init and free `d`, but give layer->fd back: for open functions that fail. */
 void vf_mapped_disk_abandon(struct vf_mapped_disk *d);
 
+/* VF_RANGE unless the window lies inside the disk. */
+int vf_disk_check_window(const struct vf_disk *disk, uint64_t offset_bytes, uint64_t length_bytes,
+                         struct vf_error **err);
+
 /* Size of a regular file or block device. */
 int vf_file_size(int fd, const char *path, uint64_t *ret_size_bytes, struct vf_error **err);
 

@@ -38,7 +38,7 @@ bool vf_name_is_beneath(const char *name)
 static int walk(int dir_fd, const char *name)
 {
     char *vf_autofree copy = vf_xstrdup(name);
-    int at = dir_fd, fd = -1;
+    int at = dir_fd;
     char *part = copy;
     for (;;) {
         char *slash = strchr(part, '/');
@@ -46,7 +46,7 @@ static int walk(int dir_fd, const char *name)
         if (slash) {
             *slash = '\0';
         }
-        fd = openat(at, *part ? part : ".", flags | O_NOFOLLOW);
+        int fd = openat(at, *part ? part : ".", flags | O_NOFOLLOW);
         int saved = errno;
         if (at != dir_fd) {
             close(at);
@@ -86,7 +86,13 @@ int vf_open_beneath(int dir_fd, const char *name, int *ret_fd, struct vf_error *
                             "\"%s\" is a symbolic link out of the folder of its descriptor", name);
     }
     if (fd < 0) {
-        return vf_error_set_errno(err, errno, "cannot open \"%s\"", name);
+        bool full = errno == EMFILE;
+        int rc = vf_error_set_errno(err, errno, "cannot open \"%s\"", name);
+        if (full) {
+            vf_error_hint(err, "a disk of many extents needs as many open files: raise the limit "
+                               "with ulimit -n");
+        }
+        return rc;
     }
     struct stat st;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {

@@ -180,7 +180,7 @@ static int is_fixed_vhd(int fd, const char *path, uint64_t size, bool *ret, stru
 {
     uint8_t footer[VHD_FOOTER_BYTES];
     *ret = false;
-    if (size < 2 * VHD_FOOTER_BYTES) {
+    if (size < 2 * sizeof footer) {
         return 0;
     }
     int rc = vf_file_pread(fd, path, footer, sizeof footer, size - sizeof footer, err);

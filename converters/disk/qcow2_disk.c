@@ -189,7 +189,7 @@ static int join_entries(const struct qcow2_disk *d, const uint8_t *raw, size_t n
     int rc = read_l2_entry(d, cluster, be64_load(raw), ret_run, err);
     size_t i = 1;
     for (; rc == 0 && i < n; i++) {
-        struct vf_run next;
+        struct vf_run next = {.kind = VF_EXTENT_HOLE};
         rc = read_l2_entry(d, cluster + i, be64_load(raw + i * 8), &next, err);
         if (rc == 0 &&
             (next.kind != ret_run->kind ||
@@ -365,7 +365,7 @@ static int read_header(const struct vf_layer *layer, struct vf_qcow2_header *ret
 int vf_qcow2_disk_open(const struct vf_layer *layer, struct vf_disk **ret_disk, bool *ret_unclean,
                        struct vf_error **err)
 {
-    struct vf_qcow2_header header;
+    struct vf_qcow2_header header = {.cluster_bits = QCOW2_CLUSTER_BITS};
     uint64_t file_bytes;
     int rc = read_header(layer, &header, &file_bytes, err);
     if (rc) {

@@ -17,7 +17,7 @@
 #include "importer/base/mem.h"
 #include "importer/base/proc.h"
 
-#define INFO_TIMEOUT_MS (60 * 1000)
+#define INFO_TIMEOUT_MS 60000
 
 bool vf_qemu_img_covers(enum vf_image_kind kind)
 {
@@ -135,7 +135,7 @@ static int check_vhdx(int fd, const char *path, uint64_t *ret_size_bytes, struct
 {
     uint8_t *vf_autofree table = vf_xcalloc(1, VHDX_TABLE_BYTES);
     uint8_t item[8];
-    uint64_t at;
+    uint64_t at = 0;
     int rc = find_metadata(fd, path, table, &at, err);
     if (rc == 0) {
         rc = vf_file_pread(fd, path, table, VHDX_TABLE_BYTES, at, err);
@@ -253,7 +253,7 @@ static int check_and_size(const char *path, enum vf_image_kind kind, const char 
                           const struct vf_cancel *cancel, uint64_t *ret_size_bytes,
                           struct vf_error **err)
 {
-    uint64_t expected, size;
+    uint64_t expected, size = 0;
     int rc = check_source(path, kind, &expected, err);
     if (rc == 0) {
         rc = fetch_size(name, cancel, &size, err);

@@ -16,22 +16,11 @@ struct raw_disk {
     uint64_t start_bytes; /* of the disk, in the file */
 };
 
-static int check_window(const struct raw_disk *d, uint64_t offset_bytes, uint64_t length_bytes,
-                        struct vf_error **err)
-{
-    uint64_t size = d->disk.size_bytes;
-    if (offset_bytes > size || length_bytes > size - offset_bytes) {
-        return vf_error_set(err, VF_RANGE, "%" PRIu64 " bytes at %" PRIu64 " are not inside \"%s\"",
-                            length_bytes, offset_bytes, d->name);
-    }
-    return 0;
-}
-
 static int raw_pread(struct vf_disk *disk, void *buf, size_t len_bytes, uint64_t offset_bytes,
                      struct vf_error **err)
 {
     struct raw_disk *d = (struct raw_disk *)disk;
-    int rc = check_window(d, offset_bytes, len_bytes, err);
+    int rc = vf_disk_check_window(disk, offset_bytes, len_bytes, err);
     return rc ? rc
               : vf_file_pread(d->fd, d->name, buf, len_bytes, d->start_bytes + offset_bytes, err);
 }
@@ -74,7 +63,7 @@ static int raw_extents(struct vf_disk *disk, uint64_t offset_bytes, uint64_t len
                        vf_extent_fn *fn, void *opaque, struct vf_error **err)
 {
     struct raw_disk *d = (struct raw_disk *)disk;
-    int rc = check_window(d, offset_bytes, length_bytes, err);
+    int rc = vf_disk_check_window(disk, offset_bytes, length_bytes, err);
     uint64_t at = d->start_bytes + offset_bytes, end = at + length_bytes;
     while (rc == 0 && at < end) {
         uint64_t data = end, hole = end;

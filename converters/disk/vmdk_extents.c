@@ -1,9 +1,9 @@
 #include "converters/disk/vmdk_extents.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/disk/mapped_disk.h"
 #include "importer/base/mem.h"
 
 struct part {
@@ -17,17 +17,6 @@ struct extents_disk {
     size_t n;
     struct part *parts;
 };
-
-static int check_window(const struct vf_disk *disk, uint64_t offset_bytes, uint64_t length_bytes,
-                        struct vf_error **err)
-{
-    if (offset_bytes > disk->size_bytes || length_bytes > disk->size_bytes - offset_bytes) {
-        return vf_error_set(err, VF_RANGE,
-                            "%" PRIu64 " bytes at %" PRIu64 " are not inside a disk of %" PRIu64,
-                            length_bytes, offset_bytes, disk->size_bytes);
-    }
-    return 0;
-}
 
 /* The part that holds offset_bytes, which is inside the disk. */
 static size_t find(const struct extents_disk *d, uint64_t offset_bytes)
@@ -49,7 +38,7 @@ static int extents_pread(struct vf_disk *disk, void *buf, size_t len_bytes, uint
 {
     struct extents_disk *d = (struct extents_disk *)disk;
     uint8_t *out = buf;
-    int rc = check_window(disk, offset_bytes, len_bytes, err);
+    int rc = vf_disk_check_window(disk, offset_bytes, len_bytes, err);
     for (size_t i = find(d, offset_bytes); rc == 0 && len_bytes > 0; i++) {
         const struct part *p = &d->parts[i];
         uint64_t left = p->end_bytes - offset_bytes;
@@ -84,7 +73,7 @@ static int extents_extents(struct vf_disk *disk, uint64_t offset_bytes, uint64_t
                            vf_extent_fn *fn, void *opaque, struct vf_error **err)
 {
     struct extents_disk *d = (struct extents_disk *)disk;
-    int rc = check_window(disk, offset_bytes, length_bytes, err);
+    int rc = vf_disk_check_window(disk, offset_bytes, length_bytes, err);
     for (size_t i = find(d, offset_bytes); rc == 0 && length_bytes > 0; i++) {
         const struct part *p = &d->parts[i];
         uint64_t left = p->end_bytes - offset_bytes;

@@ -10,8 +10,8 @@
 #include "importer/base/mem.h"
 
 #define CHUNK       512u /* entries looked at in one go */
-#define GRAIN_BYTES (VMDK_SESPARSE_GRAIN_SECTORS * VMDK_SECTOR_BYTES)
-#define TABLE_BYTES (VMDK_SESPARSE_TABLE_SECTORS * VMDK_SECTOR_BYTES)
+#define GRAIN_BYTES ((uint64_t)VMDK_SESPARSE_GRAIN_SECTORS * VMDK_SECTOR_BYTES)
+#define TABLE_BYTES ((uint64_t)VMDK_SESPARSE_TABLE_SECTORS * VMDK_SECTOR_BYTES)
 
 struct region {
     uint64_t offset_bytes, length_bytes;
@@ -130,7 +130,7 @@ static int get_regions(struct sesparse_disk *d, const uint8_t *header, struct vf
                             d->directory.offset_bytes, d->tables.offset_bytes,
                             d->grains.offset_bytes);
     }
-    uint64_t coverage = (uint64_t)GRAIN_BYTES * VMDK_SESPARSE_GTES_PER_GT;
+    uint64_t coverage = GRAIN_BYTES * VMDK_SESPARSE_GTES_PER_GT;
     d->n_gdes = (d->mapped.disk.size_bytes + coverage - 1) / coverage;
     if (d->n_gdes > d->directory.length_bytes / 8) {
         return vf_error_set(err, VF_INVALID,
@@ -235,7 +235,7 @@ static int read_gte(const struct sesparse_disk *d, uint64_t grain, uint64_t gte,
     uint64_t index = ((gte >> 48) & 0xfff) | ((gte & 0xffffffffffffull) << 12);
     uint64_t place, end;
     if (index >= d->grains.length_bytes / GRAIN_BYTES ||
-        __builtin_mul_overflow(index, (uint64_t)GRAIN_BYTES, &place)) {
+        __builtin_mul_overflow(index, GRAIN_BYTES, &place)) {
         return bad_gte(grain, gte, "past the area of grains", err);
     }
     uint64_t left = d->mapped.disk.size_bytes - grain * GRAIN_BYTES;
@@ -261,7 +261,7 @@ static int join_entries(const struct sesparse_disk *d, const uint8_t *raw, size_
     int rc = read_gte(d, grain, le64_load(raw), ret_run, err);
     size_t i = 1;
     for (; rc == 0 && i < n; i++) {
-        struct vf_run next;
+        struct vf_run next = {.kind = VF_EXTENT_HOLE};
         rc = read_gte(d, grain + i, le64_load(raw + i * 8), &next, err);
         if (rc == 0 && (next.kind != ret_run->kind ||
                         (next.kind == VF_EXTENT_DATA &&

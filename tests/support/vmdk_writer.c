@@ -10,8 +10,8 @@
 #include "importer/base/bytes.h"
 #include "tests/support/check.h"
 
-#define SECTOR       512u
-#define GTES         512u /* hosted sparse and streams */
+#define SECTOR       ((size_t)512)
+#define GTES         ((size_t)512) /* hosted sparse and streams */
 #define DESC_SECTORS 20u
 
 /* --- numbers and content --------------------------------------------------------------------- */
@@ -506,7 +506,7 @@ static uint32_t put_stream_table(struct vmdk_file *f, const uint32_t *gtes)
     put_marker(f, GTES * 4 / SECTOR, VMDK_MARKER_GRAIN_TABLE);
     uint64_t at = f->len;
     for (unsigned i = 0; i < GTES; i++) {
-        vmdk_file_put32(f, at + i * 4, gtes[i]);
+        vmdk_file_put32(f, at + (uint64_t)i * 4, gtes[i]);
     }
     if (!f->gt_offset) {
         f->gt_offset = at;

@@ -142,8 +142,9 @@ static void test_probe__content_that_belies_its_name_is_invalid(void **state)
 static void test_probe__disk_that_begins_as_a_descriptor_is_refused(void **state)
 {
     const char *dir = *state;
+    static const char text[] = "# Disk DescriptorFile\nRW 1 FLAT \"neighbour.img\" 0\n";
     char *disk = calloc(1, 2 << 20);
-    strcpy(disk, "# Disk DescriptorFile\nRW 1 FLAT \"neighbour.img\" 0\n");
+    memcpy(disk, text, sizeof text);
     scratch_write(dir, "guest.img", disk, 2 << 20);
     expect_error(dir, "guest.img", VF_INVALID, "begins as a VMDK descriptor");
     free(disk);
@@ -153,7 +154,7 @@ static void test_probe__vhd_mark_alone_makes_no_vhd(void **state)
 {
     const char *dir = *state;
     char *disk = calloc(1, 1 << 20);
-    strcpy(disk + (1 << 20) - 512, "conectix");
+    memcpy(disk + (1 << 20) - 512, "conectix", 8);
     scratch_write(dir, "guest.img", disk, 1 << 20);
     expect_kind(dir, "guest.img", VF_IMAGE_RAW);
     free(disk);

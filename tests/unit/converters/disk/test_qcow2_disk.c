@@ -16,7 +16,7 @@
 #include "tests/support/disk_check.h"
 #include "tests/support/vmdk_writer.h"
 
-#define MIB (1u << 20)
+#define MIB ((size_t)1 << 20)
 
 static void save_raw(const char *dir, const struct vmdk_image *image)
 {
@@ -70,10 +70,10 @@ static void test_qcow2_disk__our_own_sink_reads_back(void **state)
     struct vmdk_image image;
     struct vf_sink *sink = NULL;
     vmdk_image_init(&image, 50001, 128, 11);
-    assert_int_equal(vf_qcow2_sink_create(scratch_path(dir, "own.qcow2"), 50001 * 512, &sink, NULL),
-                     0);
+    assert_int_equal(
+        vf_qcow2_sink_create(scratch_path(dir, "own.qcow2"), 50001ul * 512, &sink, NULL), 0);
     for (uint64_t g = 0; g < vmdk_image_grains(&image); g++) {
-        uint64_t at = g * 65536, left = 50001 * 512 - at, n = left < 65536 ? left : 65536;
+        uint64_t at = g * 65536, left = 50001ul * 512 - at, n = left < 65536 ? left : 65536;
         assert_int_equal(image.states[g] == VMDK_GRAIN_DATA
                              ? vf_sink_write(sink, image.content + at, n, at, NULL)
                              : vf_sink_zero(sink, at, n, NULL),

@@ -15,9 +15,8 @@
 #include "tests/support/disk_check.h"
 #include "tests/support/vmdk_writer.h"
 
-#define SECTORS                                                                                    \
-    20480u /* 10 MiB: qemu-img rounds a VHD up to a geometry, but not with force_size              \
-            */
+/* 10 MiB. qemu-img rounds the size of a VHD up to a geometry, but not with force_size. */
+#define SECTORS ((size_t)20480)
 
 static int setup(void **state)
 {

@@ -41,7 +41,7 @@ static void test_raw_disk__holes_are_told_and_content_reads_back(void **state)
         vmdk_image_init(&image, 60000 + seed, 128, seed);
         image.states[0] = VMDK_GRAIN_DATA;
         image.states[3] = VMDK_GRAIN_HOLE;
-        memset(image.content + 3 * 65536, 0, 65536);
+        memset(image.content + 3ul * 65536, 0, 65536);
         int fd = sparse_file(dir, &image);
         assert_int_equal(vf_raw_disk_open(fd, "disk.raw", 0, UINT64_MAX, &disk, NULL), 0);
         check_disk(disk, image.content, image.capacity_sectors * 512, seed);
@@ -62,8 +62,8 @@ static void test_raw_disk__window_is_a_disk_of_its_own(void **state)
     struct vf_disk *disk = NULL;
     vmdk_image_init(&image, 20000, 8, 5);
     int fd = sparse_file(dir, &image);
-    assert_int_equal(vf_raw_disk_open(fd, "disk.raw", 777 * 512, 9001 * 512, &disk, NULL), 0);
-    check_disk(disk, image.content + 777 * 512, 9001 * 512, 1);
+    assert_int_equal(vf_raw_disk_open(fd, "disk.raw", 777ul * 512, 9001ul * 512, &disk, NULL), 0);
+    check_disk(disk, image.content + 777ul * 512, 9001ul * 512, 1);
     vf_disk_free(disk);
     vmdk_image_release(&image);
     scratch_release(dir);

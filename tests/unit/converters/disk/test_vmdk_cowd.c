@@ -108,7 +108,7 @@ static void test_vmdk_cowd__absent_grains_come_from_the_parent(void **state)
             memcpy(delta.content + i * 512, base.content + i * 512, 512);
         }
     }
-    check_disk(disk, delta.content, 9000 * 512, 1);
+    check_disk(disk, delta.content, 9000ul * 512, 1);
     vf_disk_free(disk);
     vf_disk_free(parent);
     vmdk_file_release(&base_file);
@@ -131,7 +131,7 @@ static void expect_field(uint64_t offset, uint32_t value, enum vf_code code, con
     } else {
         vmdk_file_put32(&file, offset, value);
     }
-    uint8_t *buf = malloc(20000 * 512);
+    uint8_t *buf = malloc(20000ul * 512);
     int rc = open_file(&file, NULL, &disk, &err);
     if (rc == 0) {
         rc = disk->ops->pread(disk, buf, disk->size_bytes, 0, &err);

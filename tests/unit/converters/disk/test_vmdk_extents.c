@@ -73,7 +73,7 @@ static void test_vmdk_extents__every_kind_follows_the_other(void **state)
     vmdk_image_init(&sparse, 9001, 16, 1);
     vmdk_image_init(&se, 10000, 8, 2);
     vmdk_image_init(&cowd, 7000, 1, 3);
-    save_flat(dir, "a b-f001.vmdk", 300 * 512, 0x31);
+    save_flat(dir, "a b-f001.vmdk", 300ul * 512, 0x31);
     save_sparse(dir, "s.vmdk", &sparse);
     vmdk_write_sesparse(&se, NULL, &f);
     vmdk_file_save(&f, scratch_path(dir, "se.vmdk"));
@@ -82,7 +82,7 @@ static void test_vmdk_extents__every_kind_follows_the_other(void **state)
     vmdk_file_save(&f, scratch_path(dir, "cowd.vmdk"));
     vmdk_file_release(&f);
     assert_int_equal(mkdir(scratch_path(dir, "sub"), 0700), 0);
-    save_flat(dir, "sub/v.vmdk", 50 * 512, 0x44);
+    save_flat(dir, "sub/v.vmdk", 50ul * 512, 0x44);
     scratch_write_text(dir, "d.vmdk",
                        HEAD "createType=\"custom\"\n"
                             "RW 100 FLAT \"a b-f001.vmdk\" 0\n"
@@ -94,12 +94,12 @@ static void test_vmdk_extents__every_kind_follows_the_other(void **state)
                             "RW 50 VMFS \"sub/v.vmdk\"\n");
     const uint64_t sectors = 100 + 9001 + 77 + 10000 + 7000 + 200 + 50;
     uint8_t *content = calloc(sectors, 512), *at = content;
-    memset(at, 0x31, 100 * 512);
-    memcpy(at += 100 * 512, sparse.content, 9001 * 512);
-    memcpy(at += (9001 + 77) * 512, se.content, 10000 * 512);
-    memcpy(at += 10000 * 512, cowd.content, 7000 * 512);
-    memset(at += 7000 * 512, 0x31, 200 * 512);
-    memset(at += 200 * 512, 0x44, 50 * 512);
+    memset(at, 0x31, 100ul * 512);
+    memcpy(at += 100ul * 512, sparse.content, 9001ul * 512);
+    memcpy(at += 9078ul * 512, se.content, 10000ul * 512);
+    memcpy(at += 10000ul * 512, cowd.content, 7000ul * 512);
+    memset(at += 7000ul * 512, 0x31, 200ul * 512);
+    memset(at + 200ul * 512, 0x44, 50ul * 512);
     struct vf_disk *disk = NULL;
     struct vf_image_info info;
     open_good(dir, "d.vmdk", &disk, &info);
@@ -193,7 +193,7 @@ static void test_vmdk_extents__a_link_to_the_descriptor_is_followed(void **state
 static void test_vmdk_extents__what_cannot_be_read_is_refused(void **state)
 {
     const char *dir = *state;
-    save_flat(dir, "x", 10 * 512, 1);
+    save_flat(dir, "x", 10ul * 512, 1);
     scratch_write_text(dir, "d.vmdk", HEAD "RW 1 FLAT \"gone.vmdk\" 0\n");
     expect_error(dir, "d.vmdk", VF_MISSING, "gone.vmdk");
     scratch_write_text(dir, "d.vmdk", HEAD "RW 11 FLAT \"x\" 0\n");
@@ -293,9 +293,9 @@ static uint8_t *make_chain(const char *dir, const char *hint_of_one, const char 
     struct vmdk_file f;
     vmdk_image_init(&one, 20000, 1, 21);
     vmdk_image_init(&two, 20000, 8, 22);
-    uint8_t *content = malloc(20000 * 512);
-    memset(content, 0xba, 20000 * 512);
-    scratch_write(dir, "base-flat.vmdk", content, 20000 * 512);
+    uint8_t *content = malloc(20000ul * 512);
+    memset(content, 0xba, 20000ul * 512);
+    scratch_write(dir, "base-flat.vmdk", content, 20000ul * 512);
     scratch_write_text(dir, "base.vmdk",
                        "# Disk DescriptorFile\nCID=000000b0\nparentCID=ffffffff\n"
                        "createType=\"vmfs\"\nRW 20000 VMFS \"base-flat.vmdk\"\n");
@@ -337,7 +337,7 @@ static void test_vmdk_chain__delta_on_delta_on_base(void **state)
     open_good(dir, "two.vmdk", &disk, &info);
     assert_int_equal(info.n_layers, 3);
     assert_int_equal(info.n_extents, 1);
-    check_disk(disk, content, 20000 * 512, 1);
+    check_disk(disk, content, 20000ul * 512, 1);
     vf_disk_free(disk);
     free(content);
     /* The same by the oracle. */
@@ -346,7 +346,7 @@ static void test_vmdk_chain__delta_on_delta_on_base(void **state)
         run_qemu_img(dir, "convert", "-f", "vmdk", "-O", "raw", "two.vmdk", "out.raw", NULL), 0);
     size_t len;
     uint8_t *raw = scratch_read(dir, "out.raw", &len);
-    assert_int_equal(len, 20000 * 512);
+    assert_int_equal(len, 20000ul * 512);
     assert_memory_equal(raw, content, len);
     free(raw);
     free(content);
@@ -359,7 +359,7 @@ static void test_vmdk_chain__hosts_path_is_looked_for_beside(void **state)
     uint8_t *content =
         make_chain(dir, "/vmfs/volumes/ds1/web01/base.vmdk", "C:\\Virtual Machines\\w\\one.vmdk");
     open_good(dir, "two.vmdk", &disk, NULL);
-    check_disk(disk, content, 20000 * 512, 1);
+    check_disk(disk, content, 20000ul * 512, 1);
     vf_disk_free(disk);
     free(content);
 }
@@ -445,7 +445,7 @@ static void test_vmdk_extents__largest_disk_costs_little_memory(void **state)
     assert_int_equal(disk->size_bytes, 64ull << 40);
     assert_int_equal(sum_extents(disk).hole, 64ull << 40);
     getrusage(RUSAGE_SELF, &after);
-    assert_true(after.ru_maxrss - before.ru_maxrss < 16 * 1024); /* KiB */
+    assert_true(after.ru_maxrss - before.ru_maxrss < 16384); /* KiB */
     vf_disk_free(disk);
     vmdk_file_release(&f);
 }

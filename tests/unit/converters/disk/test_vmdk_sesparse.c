@@ -81,7 +81,7 @@ static void test_vmdk_sesparse__split_grain_number_is_put_together(void **state)
     struct vmdk_image image;
     struct vmdk_file file;
     struct vf_disk *disk = NULL;
-    vmdk_image_init(&image, 8 * 9000, 8, 3);
+    vmdk_image_init(&image, 8ul * 9000, 8, 3);
     memset(image.states, VMDK_GRAIN_DATA, 9000);
     for (uint64_t g = 0; g < 9000; g++) {
         memset(image.content + g * 4096, (int)(g % 251), 4096);
@@ -111,7 +111,7 @@ static void test_vmdk_sesparse__unmapped_hides_the_parent_and_absent_shows_it(vo
             memcpy(delta.content + i * 4096, base.content + i * 4096, 4096);
         }
     }
-    check_disk(disk, delta.content, 80000 * 512, 1);
+    check_disk(disk, delta.content, 80000ul * 512, 1);
     vf_disk_free(disk);
     vf_disk_free(parent);
     vmdk_file_release(&base_file);
@@ -136,7 +136,7 @@ static void expect_field(uint64_t offset, uint64_t value, enum vf_code code, con
     } else {
         vmdk_file_put64(&file, offset, value);
     }
-    uint8_t *buf = malloc(70000 * 512);
+    uint8_t *buf = malloc(70000ul * 512);
     int rc = open_file(&file, NULL, &disk, &err);
     if (rc == 0) {
         rc = disk->ops->pread(disk, buf, disk->size_bytes, 0, &err);
@@ -182,7 +182,7 @@ static void test_vmdk_sesparse__journal_to_replay_is_refused(void **state)
 static void test_vmdk_sesparse__bad_tables_are_invalid(void **state)
 {
     (void)state;
-    const uint64_t gd = 4096 * 512, gt = 4097 * 512;
+    const uint64_t gd = 4096ul * 512, gt = 4097ul * 512;
     expect_field(gd, 7, VF_INVALID, "grain directory entry 0 is 0x7");
     expect_field(gd, 0x1000000000000000ull | 3, VF_INVALID, "names none of 3 tables");
     expect_field(gd, 0x2000000000000000ull, VF_INVALID, "names none");

@@ -63,7 +63,7 @@ static void small_image(struct vmdk_image *image)
 {
     vmdk_image_init(image, 3000 * 8 + 3, 8, 7);
     image->states[0] = VMDK_GRAIN_DATA;
-    memset(image->content, 0x11, 8 * 512);
+    memset(image->content, 0x11, 8ul * 512);
 }
 
 static void test_vmdk_sparse__random_layouts_read_back(void **state)
@@ -151,7 +151,7 @@ static void test_vmdk_sparse__absent_grains_come_from_the_parent(void **state)
     vmdk_write_sparse(&base, NULL, &base_file);
     vmdk_write_sparse(&delta, NULL, &delta_file);
     assert_int_equal(open_file(&base_file, &base_disk, NULL, NULL), 0);
-    const uint64_t shift = 40000 * 512; /* the parent ends in the middle of the delta */
+    const uint64_t shift = 40000ul * 512; /* the parent ends in the middle of the delta */
     struct vf_layer layer = {.fd = file_fd(&delta_file),
                              .name = "delta.vmdk",
                              .parent = base_disk,
@@ -159,10 +159,10 @@ static void test_vmdk_sparse__absent_grains_come_from_the_parent(void **state)
     assert_int_equal(vf_vmdk_sparse_open(&layer, &disk, NULL, NULL), 0);
     for (uint64_t g = 0; g < vmdk_image_grains(&delta); g++) {
         for (uint64_t i = g * 4096; delta.states[g] == VMDK_GRAIN_HOLE && i < (g + 1) * 4096; i++) {
-            delta.content[i] = shift + i < 50000 * 512 ? base.content[shift + i] : 0;
+            delta.content[i] = shift + i < 50000ul * 512 ? base.content[shift + i] : 0;
         }
     }
-    check_disk(disk, delta.content, 20000 * 512, 1);
+    check_disk(disk, delta.content, 20000ul * 512, 1);
     vf_disk_free(disk);
     vf_disk_free(base_disk);
     vmdk_file_release(&base_file);
@@ -222,7 +222,7 @@ static void test_vmdk_sparse__last_grain_may_end_with_the_capacity(void **state)
     vmdk_image_init(&image, 8 * 100 + 3, 8, 1);
     memset(image.states, VMDK_GRAIN_DATA, 101);
     vmdk_write_sparse(&image, NULL, &file);
-    vmdk_file_truncate(&file, file.len - 5 * 512);
+    vmdk_file_truncate(&file, file.len - 5ul * 512);
     assert_int_equal(open_file(&file, &disk, NULL, NULL), 0);
     check_disk(disk, image.content, image.capacity_sectors * 512, 1);
     vf_disk_free(disk);
