@@ -32,6 +32,11 @@ static void start(struct vf_disk_copy *c, const struct vf_copy_env *env, uint64_
     }
 }
 
+void vf_disk_copy_announce(struct vf_disk_copy *c, const struct vf_copy_env *env)
+{
+    start(c, env, c->expected_bytes);
+}
+
 void vf_disk_copy_report_end(struct vf_disk_copy *c, const struct vf_copy_env *env,
                              const struct vf_error *error)
 {

@@ -42,6 +42,10 @@ struct vf_disk_copy {
 int vf_disk_copy_prepare(struct vf_disk_copy *c, const char *path, bool overwrite,
                          struct vf_error **err);
 
+/* Tell the listeners of a disk of expected_bytes before its copy starts, so that they know the
+ * whole from the beginning. */
+void vf_disk_copy_announce(struct vf_disk_copy *c, const struct vf_copy_env *env);
+
 /* Copy, finish and sync the partial image; a failed one is removed. `cancel` is triggered on
  * failure. May be called again after a failure, to start over. */
 int vf_disk_copy_stream(struct vf_disk_copy *c, const struct vf_copy_env *env, struct vf_stream *in,

@@ -24,7 +24,8 @@ struct vf_import {
     struct vf_cancel *cancel; /* the user's, with this job's own on top */
     struct vf_copy_env env;
     struct vf_dir *dir;
-    char *name; /* of objects and files */
+    char *vm_name; /* as the source calls it */
+    char *name;    /* of objects and files */
     struct vf_disk_copy *copies;
     size_t n_copies;
     char *manifests; /* text, made before the copy so that what cannot be described is
