@@ -1,9 +1,10 @@
 #include "jobs/convert.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "converters/disk/image.h"
 #include "converters/disk/qemu_img.h"
@@ -202,6 +203,21 @@ static int kind_by_name(const char *name, enum vf_image_kind *ret_kind, struct v
                         name);
 }
 
+/* Anything can pass for a raw disk; what has no whole number of sectors hardly is one. */
+static int check_raw(const char *path, struct vf_error **err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        return vf_error_set_errno(err, errno, "cannot look at \"%s\"", path);
+    }
+    if (!S_ISREG(st.st_mode) || (st.st_size > 0 && st.st_size % VMDK_SECTOR_BYTES == 0)) {
+        return 0;
+    }
+    vf_error_set(err, VF_INVALID, "\"%s\" is no disk image that is known here", path);
+    vf_error_hint(err, "if it is a raw disk all the same, say --from raw");
+    return VF_INVALID;
+}
+
 static int convert_path(struct convert *c, struct vf_error **err)
 {
     const char *format = c->options->source_format;
@@ -220,6 +236,12 @@ static int convert_path(struct convert *c, struct vf_error **err)
     }
     if (rc) {
         return rc;
+    }
+    if (kind == VF_IMAGE_RAW && !format) {
+        rc = check_raw(c->options->source, err);
+        if (rc) {
+            return rc;
+        }
     }
     if (kind == VF_IMAGE_VMDK_STREAM || kind == VF_IMAGE_TAR || kind == VF_IMAGE_GZIP) {
         struct vf_stream *in = NULL;
@@ -245,10 +267,6 @@ static int commit(struct convert *c, struct vf_convert_result *ret_result, struc
     int rc = 0;
     for (size_t i = 0; i < c->n_copies && rc == 0; i++) {
         rc = vf_disk_copy_commit(&c->copies[i], err);
-        if (rc == 0 && c->copies[i].digest) {
-            vf_report_info(c->env.reporter, NULL, "\"%s\" has digest %s", c->copies[i].place.path,
-                           c->copies[i].digest);
-        }
     }
     if (rc == 0 && ret_result) {
         ret_result->size_bytes = c->copies[0].size_bytes;

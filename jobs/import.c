@@ -111,6 +111,8 @@ int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_er
     if (vm->n_disks == 0) {
         return vf_error_set(err, VF_MISSING, "the VM has no disk to copy");
     }
+    im->vm_name = vf_xstrdup(vm->name);
+    im->env.vm = im->vm_name;
     im->name =
         im->options->name ? vf_name_to_label(im->options->name, VF_NAME_VM_MAX) : vf_name_of_vm(vm);
     im->copies = vf_xcalloc(vm->n_disks, sizeof *im->copies);
@@ -127,8 +129,14 @@ int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_er
     if (rc == 0) {
         rc = check_space(im, vm, err);
     }
-    /* Once before the copy, so that what cannot be described is told early. */
-    return rc == 0 && sized ? build_manifests(im, vm, err) : rc;
+    if (rc == 0 && sized) {
+        /* Once before the copy, so that what cannot be described is told early. */
+        rc = build_manifests(im, vm, err);
+    }
+    for (size_t i = 0; i < vm->n_disks && rc == 0 && sized; i++) {
+        vf_disk_copy_announce(&im->copies[i], &im->env);
+    }
+    return rc;
 }
 
 /* --- what is written after the copy ------------------------------------------------------ */
@@ -230,6 +238,7 @@ static void release(struct vf_import *im)
     vf_pool_free(im->env.pool);
     vf_cancel_free(im->cancel);
     free(im->name);
+    free(im->vm_name);
     free(im->manifests);
     free(im->source);
 }

@@ -184,7 +184,6 @@ int vf_import_vmdk(struct vf_import *im, struct vf_error **err)
                           "a VMDK does not describe its machine: the manifest has %u CPUs, 4 GiB "
                           "of memory, BIOS and no network; edit it",
                           vm.cpus);
-        im->env.vm = vm.name;
         rc = in ? copy_vmdk_stream(im, vf_take(in), err) : copy_vmdk_image(im, err);
     }
     vf_stream_free(in);
@@ -192,7 +191,6 @@ int vf_import_vmdk(struct vf_import *im, struct vf_error **err)
     if (rc == 0) {
         rc = vf_import_finish(im, &vm, err);
     }
-    im->env.vm = NULL;
     vf_vm_release(&vm);
     return rc ? vf_error_wrap(err, rc, "\"%s\"", im->source ? im->source : path) : 0;
 }

@@ -267,7 +267,6 @@ static int copy_disks(struct vsphere_import *v, struct vf_error **err)
 static int import_found(struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_import *im = v->im;
-    im->env.vm = v->vm.name;
     int rc = vf_vm_check_exportable(&v->vm, err);
     if (rc == 0) {
         /* Before the snapshot: what can be refused is refused without touching the VM. */
@@ -321,7 +320,6 @@ int vf_import_vsphere(struct vf_import *im, struct vf_error **err)
             rc = vf_error_wrap(err, rc, "vm \"%s\"", v.vm.name);
         }
     }
-    im->env.vm = NULL;
     vf_vsphere_free(v.vs);
     vf_vm_release(&v.vm);
     vf_vm_release(&v.frozen);

@@ -8,14 +8,14 @@
 #include "converters/disk/vmdk_descriptor.h"
 #include "converters/disk/vmdk_header.h"
 #include "converters/disk/vmdk_inflate.h"
+#include "converters/disk/vmdk_stream_tables.h"
 #include "importer/base/bytes.h"
 #include "importer/base/mem.h"
 #include "importer/base/zero.h"
 
-#define BUFFER_BYTES        (256u << 10)
-#define MAX_DIRECTORY_BYTES (16u << 20)
-#define MAX_TRAILING_BYTES  (1u << 20)
-#define SECTOR              VMDK_SECTOR_BYTES
+#define BUFFER_BYTES       (256u << 10)
+#define MAX_TRAILING_BYTES (1u << 20)
+#define SECTOR             VMDK_SECTOR_BYTES
 
 struct vf_vmdk_stream {
     struct vf_stream *in;
@@ -30,6 +30,7 @@ struct vf_vmdk_stream {
     bool tables_in_front; /* qemu-img style: the tables tell what must come */
     bool marker_seen;     /* the end-of-stream marker */
     struct vf_bitmap expected, seen;
+    struct vf_stream_tables tables; /* ESXi style: they tell what must have come */
 
     /* During decode. */
     struct vf_inflate_target target;
@@ -119,7 +120,8 @@ static int skip_to_sector(struct vf_vmdk_stream *s, uint64_t sector, const char 
 
 /* --- head: header, descriptor, tables ---------------------------------------------------- */
 
-static int check_descriptor(const char *text, size_t len, struct vf_error **err)
+static int check_descriptor(const char *text, size_t len, uint64_t capacity_sectors,
+                            struct vf_error **err)
 {
     struct vf_vmdk_descriptor d;
     int rc = vf_vmdk_descriptor_parse(text, len, &d, err);
@@ -134,6 +136,11 @@ static int check_descriptor(const char *text, size_t len, struct vf_error **err)
                           "the VMDK holds only what changed since its parent (parentCID %08" PRIx32
                           "); it is no full disk",
                           d.parent_cid);
+    } else if (d.n_extents == 1 && d.capacity_sectors != capacity_sectors) {
+        rc = vf_error_set(err, VF_INVALID,
+                          "the VMDK's header claims a capacity of %" PRIu64
+                          " sectors, and its descriptor %" PRIu64,
+                          capacity_sectors, d.capacity_sectors);
     }
     vf_vmdk_descriptor_release(&d);
     return rc;
@@ -157,7 +164,7 @@ static int read_descriptor(struct vf_vmdk_stream *s, struct vf_error **err)
     size_t len = (size_t)h->descriptor_sectors * SECTOR;
     char *vf_autofree text = vf_xcalloc(len + 1, 1);
     rc = take(s, text, len, "within the descriptor", err);
-    return rc ? rc : check_descriptor(text, len, err);
+    return rc ? rc : check_descriptor(text, len, h->capacity_sectors, err);
 }
 
 static uint64_t grains_of(const struct vf_vmdk_stream *s)
@@ -190,7 +197,7 @@ static int read_tables(struct vf_vmdk_stream *s, struct vf_error **err)
 {
     const struct vf_vmdk_header *h = &s->header;
     uint64_t n_tables = (grains_of(s) + h->gtes_per_gt - 1) / h->gtes_per_gt;
-    if (n_tables * 4 > MAX_DIRECTORY_BYTES) {
+    if (n_tables * 4 > VMDK_MAX_DIRECTORY_BYTES) {
         return vf_error_set(err, VF_INVALID, "the VMDK's grain directory is absurdly large");
     }
     int rc = vf_bitmap_init(&s->expected, grains_of(s), err);
@@ -246,8 +253,8 @@ static int read_head(struct vf_vmdk_stream *s, struct vf_error **err)
     if (rc == 0) {
         rc = read_descriptor(s, err);
     }
-    if (rc == 0 && s->tables_in_front) {
-        rc = read_tables(s, err);
+    if (rc == 0) {
+        rc = s->tables_in_front ? read_tables(s, err) : vf_stream_tables_init(&s->tables, h, err);
     }
     return rc ? rc : skip_to_sector(s, h->overhead_sectors, "first grain", err);
 }
@@ -274,6 +281,7 @@ void vf_vmdk_stream_free(struct vf_vmdk_stream *s)
     }
     vf_bitmap_release(&s->expected);
     vf_bitmap_release(&s->seen);
+    vf_stream_tables_release(&s->tables);
     free(s->buf);
     free(s);
 }
@@ -368,6 +376,10 @@ static int take_grain(struct vf_vmdk_stream *s, uint64_t lba, uint32_t size, str
 {
     int rc = check_grain(s, lba, size, err);
     uint64_t start = lba * SECTOR;
+    if (rc == 0 && !s->tables_in_front) {
+        rc = vf_stream_tables_add_grain(&s->tables, lba / s->header.grain_sectors,
+                                        s->offset_bytes / SECTOR, err);
+    }
     if (rc == 0) {
         rc = batch_for(s, start & ~(uint64_t)(VF_REGION_BYTES - 1), err);
     }
@@ -401,8 +413,16 @@ static int take_trailer(struct vf_vmdk_stream *s, struct vf_error **err)
 {
     uint64_t limit = s->offset_bytes + MAX_TRAILING_BYTES;
     for (;;) {
-        int rc = fill(s, SECTOR, err);
+        struct vf_error *e = NULL;
+        int rc = fill(s, SECTOR, &e);
+        if (rc == VF_RETRY) {
+            /* All is here: that the transport ended without the form that it should have is no
+             * loss. */
+            vf_error_free(e);
+            return 0;
+        }
         if (rc) {
+            vf_error_move(err, &e);
             return rc;
         }
         size_t have = available(s);
@@ -418,17 +438,70 @@ static int take_trailer(struct vf_vmdk_stream *s, struct vf_error **err)
     }
 }
 
-/* How many sectors of metadata may follow a marker of this type. */
-static uint64_t marker_limit(const struct vf_vmdk_stream *s, uint32_t type)
+/* How many sectors of metadata follow a marker of this type. */
+static bool marker_fits(const struct vf_vmdk_stream *s, uint32_t type, uint64_t value)
 {
     switch (type) {
     case VMDK_MARKER_GRAIN_TABLE:
-        return ((uint64_t)s->header.gtes_per_gt * 4 + SECTOR - 1) / SECTOR;
+        return value == ((uint64_t)s->header.gtes_per_gt * 4 + SECTOR - 1) / SECTOR;
     case VMDK_MARKER_GRAIN_DIR:
-        return MAX_DIRECTORY_BYTES / SECTOR;
+        return value >= (s->tables.n_tables * 4 + SECTOR - 1) / SECTOR &&
+               value <= VMDK_MAX_DIRECTORY_BYTES / SECTOR;
     case VMDK_MARKER_FOOTER:
+        return value == 1;
     case VMDK_MARKER_PROGRESS:
-        return 1;
+        return value <= 1;
+    case VMDK_MARKER_EOS:
+        return value == 0;
+    default:
+        return false;
+    }
+}
+
+static int take_table(struct vf_vmdk_stream *s, struct vf_error **err)
+{
+    uint64_t sector = s->offset_bytes / SECTOR;
+    int rc =
+        take(s, s->tables.table, (uint64_t)s->header.gtes_per_gt * 4, "within a grain table", err);
+    return rc ? rc : vf_stream_tables_add_table(&s->tables, sector, err);
+}
+
+static int take_directory(struct vf_vmdk_stream *s, struct vf_error **err)
+{
+    uint8_t *vf_autofree directory = vf_xcalloc(s->tables.n_tables, 4);
+    int rc = take(s, directory, s->tables.n_tables * 4, "within the grain directory", err);
+    return rc ? rc : vf_stream_tables_check(&s->tables, directory, err);
+}
+
+/* The header once more: its numbers stand unguarded but for this copy. */
+static int take_footer(struct vf_vmdk_stream *s, struct vf_error **err)
+{
+    uint8_t bytes[VMDK_SPARSE_HEADER_BYTES];
+    struct vf_vmdk_header footer;
+    int rc = take(s, bytes, sizeof bytes, "within the footer", err);
+    if (rc == 0) {
+        rc = vf_vmdk_header_parse(bytes, &footer, err);
+    }
+    if (rc) {
+        return rc;
+    }
+    if (footer.capacity_sectors != s->header.capacity_sectors ||
+        footer.grain_sectors != s->header.grain_sectors) {
+        return vf_error_set(err, VF_INVALID,
+                            "the VMDK stream is damaged: its header and its footer disagree");
+    }
+    return 0;
+}
+
+static int take_metadata(struct vf_vmdk_stream *s, uint32_t type, struct vf_error **err)
+{
+    switch (type) {
+    case VMDK_MARKER_GRAIN_TABLE:
+        return take_table(s, err);
+    case VMDK_MARKER_GRAIN_DIR:
+        return take_directory(s, err);
+    case VMDK_MARKER_FOOTER:
+        return take_footer(s, err);
     default:
         return 0;
     }
@@ -437,7 +510,7 @@ static uint64_t marker_limit(const struct vf_vmdk_stream *s, uint32_t type)
 static int take_marker(struct vf_vmdk_stream *s, uint64_t value, uint32_t type,
                        struct vf_error **err)
 {
-    if (type > VMDK_MARKER_PROGRESS || value > marker_limit(s, type)) {
+    if (!marker_fits(s, type, value)) {
         return vf_error_set(err, VF_INVALID,
                             "the VMDK stream is damaged: at offset %" PRIu64
                             " stands a marker of type %" PRIu32 " and size %" PRIu64,
@@ -448,7 +521,10 @@ static int take_marker(struct vf_vmdk_stream *s, uint64_t value, uint32_t type,
         s->marker_seen = true;
         return take_trailer(s, err);
     }
-    return take(s, NULL, value * SECTOR, "within its tables", err);
+    uint64_t end = s->offset_bytes + value * SECTOR;
+    /* With the tables in front there is nothing to learn from a second set. */
+    int rc = s->tables_in_front ? 0 : take_metadata(s, type, err);
+    return rc ? rc : take(s, NULL, end - s->offset_bytes, "within its tables", err);
 }
 
 /* One record. *ret_end at the end of the stream, whatever kind of end it is. */
@@ -485,7 +561,11 @@ static int take_record(struct vf_vmdk_stream *s, bool *ret_end, struct vf_error 
 static int check_complete(struct vf_vmdk_stream *s, struct vf_error **err)
 {
     if (!s->tables_in_front) {
-        return 0; /* the marker was met: take_record gives no other end */
+        /* The marker was met: take_record gives no other end. */
+        return s->tables.complete ? 0
+                                  : vf_error_set(err, VF_INVALID,
+                                                 "the VMDK stream ended without the grain "
+                                                 "directory that proves it complete");
     }
     uint64_t grain = vf_bitmap_first_difference(&s->expected, &s->seen);
     if (grain == UINT64_MAX) {
