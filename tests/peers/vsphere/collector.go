@@ -79,6 +79,14 @@ func (c *PropertyCollector) RetrievePropertiesEx(ctx *simulator.Context, r *type
 
 // RetrieveProperties is the old call; it never pages.
 func (c *PropertyCollector) RetrieveProperties(ctx *simulator.Context, r *types.RetrieveProperties) soap.HasFault {
+	collectors.mu.Lock()
+	cache := collectors.cache
+	collectors.mu.Unlock()
+	if cache != nil && ctx.Session.UserName != "" {
+		if res, ok := cache.retrieveOld(ctx, c, r); ok {
+			return res
+		}
+	}
 	return c.PropertyCollector.RetrieveProperties(ctx, r)
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/object"
@@ -55,6 +56,17 @@ func TestPaging(t *testing.T) {
 			t.Errorf("maxObjects %d: %d VMs in %d pages, want %d", max, len(vms), pages, want)
 		}
 	}
+	var refs []types.ManagedObjectReference
+	for _, vm := range b.s.order {
+		refs = append(refs, vm.ref)
+	}
+	old, err := methods.RetrieveProperties(b.ctx, b.c.Client, &types.RetrieveProperties{This: b.c.ServiceContent.PropertyCollector,
+		SpecSet: []types.PropertyFilterSpec{{PropSet: []types.PropertySpec{{Type: "VirtualMachine", PathSet: []string{"name"}}},
+			ObjectSet: objectSpecs(refs)}}})
+	b.must(err)
+	if len(old.Returnval) != 25 || old.Returnval[0].PropSet[0].Val.(string) != "vm1" {
+		t.Errorf("the old call: %d objects", len(old.Returnval))
+	}
 	_, _, used := b.listing(b.c, 0)
 	again := func(c *govmomi.Client, token string) error {
 		_, err := methods.ContinueRetrievePropertiesEx(b.ctx, c.Client, &types.ContinueRetrievePropertiesEx{
@@ -72,6 +84,56 @@ func TestPaging(t *testing.T) {
 	other := b.login()
 	b.fault(again(other, res.Returnval.Token), "InvalidArgument")
 	b.must(again(b.c, res.Returnval.Token))
+}
+
+func objectSpecs(refs []types.ManagedObjectReference) (out []types.ObjectSpec) {
+	for _, r := range refs {
+		out = append(out, types.ObjectSpec{Obj: r})
+	}
+	return out
+}
+
+// TestPagesFollowChanges wants no stale answer from the encoded pages.
+func TestPagesFollowChanges(t *testing.T) {
+	b := newBench(t, func(o *Options, v *VMSpec) { o.fillers = 3 })
+	state := func() (types.VirtualMachinePowerState, int, string) {
+		v, err := govview.NewManager(b.c.Client).CreateContainerView(b.ctx, b.c.ServiceContent.RootFolder, []string{"VirtualMachine"}, true)
+		b.must(err)
+		var vms []mo.VirtualMachine
+		b.must(v.Retrieve(b.ctx, []string{"VirtualMachine"}, []string{"runtime.powerState", "snapshot", "config.annotation"}, &vms))
+		for _, m := range vms {
+			if m.Self == b.vm().Reference() {
+				n := 0
+				if m.Snapshot != nil {
+					walkTree(m.Snapshot.RootSnapshotList, func(types.VirtualMachineSnapshotTree) { n++ })
+				}
+				note := ""
+				if m.Config != nil {
+					note = m.Config.Annotation
+				}
+				return m.Runtime.PowerState, n, note
+			}
+		}
+		return "", 0, ""
+	}
+	want := func(p types.VirtualMachinePowerState, n int, note string) {
+		t.Helper()
+		if gp, gn, gnote := state(); gp != p || gn != n || gnote != note {
+			t.Errorf("%s, %d snapshots, '%s'; want %s, %d, '%s'", gp, gn, gnote, p, n, note)
+		}
+	}
+	want(poweredOn, 0, "")
+	one := b.snapshot(false)
+	want(poweredOn, 1, "")
+	b.snapshot(false)
+	want(poweredOn, 2, "")
+	b.removeSnapshot(one)
+	want(poweredOn, 1, "")
+	b.wait(b.vm().Reconfigure(b.ctx, types.VirtualMachineConfigSpec{Annotation: "moved"}))
+	want(poweredOn, 1, "moved")
+	b.must(b.vm().ShutdownGuest(b.ctx))
+	time.Sleep(300 * time.Millisecond)
+	want(poweredOff, 1, "moved")
 }
 
 func TestFacts(t *testing.T) {

@@ -244,7 +244,17 @@ func (l *Lease) end(ctx *simulator.Context, state types.HttpNfcLeaseState, cause
 	}
 	l.vm.mu.Unlock()
 	l.change(ctx, append(c, types.PropertyChange{Name: "state", Val: state})...)
-	time.AfterFunc(leaseLife, func() { l.session.Remove(l.s.context(), l.obj.Self) })
+	time.AfterFunc(leaseLife, func() {
+		l.session.Remove(l.s.context(), l.obj.Self)
+		if l.snap != nil || l.s.opt.keepFrozen {
+			return
+		}
+		for _, f := range l.files { // no stream lives that long after the end
+			if f.view.f != nil {
+				_ = f.view.f.drop()
+			}
+		}
+	})
 	return true
 }
 

@@ -103,6 +103,12 @@ type nextPageBody struct {
 	Fault_ *soap.Fault `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault"`
 }
 
+type oldBody struct {
+	Res    *rawXML     `xml:"urn:vim25 RetrievePropertiesResponse"`
+	Fault_ *soap.Fault `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault"`
+}
+
+func (b *oldBody) Fault() *soap.Fault      { return b.Fault_ }
 func (b *pageBody) Fault() *soap.Fault     { return b.Fault_ }
 func (b *nextPageBody) Fault() *soap.Fault { return b.Fault_ }
 
@@ -173,7 +179,7 @@ func (p *pageCache) object(ctx *simulator.Context, c *PropertyCollector, ref typ
 	if err := enc.EncodeElement(b.Res.Returnval.Objects[0], vimxml.StartElement{Name: vimxml.Name{Local: "objects"}}); err != nil {
 		return nil, err
 	}
-	xml := prefixOnce(out.Bytes())
+	xml := bytes.TrimSuffix(bytes.TrimPrefix(prefixOnce(out.Bytes()), []byte("<objects>")), []byte("</objects>"))
 	p.mu.Lock()
 	if p.all == all && p.each[ref] == each {
 		p.encoded[key] = pageEntry{all, each, xml}
@@ -182,8 +188,9 @@ func (p *pageCache) object(ctx *simulator.Context, c *PropertyCollector, ref typ
 	return xml, nil
 }
 
-// retrieve answers a plain query; false means that vcsim has to do it.
-func (p *pageCache) retrieve(ctx *simulator.Context, c *PropertyCollector, r *types.RetrievePropertiesEx) (soap.HasFault, bool) {
+// objects are the encoded contents of a plain query's objects; false means
+// that vcsim has to do it.
+func (p *pageCache) objects(ctx *simulator.Context, c *PropertyCollector, r *types.RetrievePropertiesEx) ([][]byte, bool) {
 	refs, paths, ok := plainQuery(ctx, r)
 	if !ok {
 		return nil, false
@@ -198,7 +205,40 @@ func (p *pageCache) retrieve(ctx *simulator.Context, c *PropertyCollector, r *ty
 			objects = append(objects, xml)
 		}
 	}
+	return objects, true
+}
+
+// retrieve answers a plain query in pages.
+func (p *pageCache) retrieve(ctx *simulator.Context, c *PropertyCollector, r *types.RetrievePropertiesEx) (soap.HasFault, bool) {
+	objects, ok := p.objects(ctx, c, r)
+	if !ok {
+		return nil, false
+	}
 	return &pageBody{Res: p.page(pageRest{ctx.Session.Key, int(r.Options.MaxObjects), objects})}, true
+}
+
+// retrieveOld answers the old call, which has no pages.
+func (p *pageCache) retrieveOld(ctx *simulator.Context, c *PropertyCollector, r *types.RetrieveProperties) (soap.HasFault, bool) {
+	objects, ok := p.objects(ctx, c, &types.RetrievePropertiesEx{This: r.This, SpecSet: r.SpecSet})
+	if !ok {
+		return nil, false
+	}
+	return &oldBody{Res: wrapAll("returnval", objects)}, true
+}
+
+func wrapAll(tag string, objects [][]byte) *rawXML {
+	var b strings.Builder
+	size := 0
+	for _, o := range objects {
+		size += len(o) + 2*len(tag) + 5
+	}
+	b.Grow(size)
+	for _, o := range objects {
+		b.WriteString("<" + tag + ">")
+		b.Write(o)
+		b.WriteString("</" + tag + ">")
+	}
+	return &rawXML{b.String()}
 }
 
 // page takes one page off rest and keeps what follows under a token.
@@ -213,21 +253,10 @@ func (p *pageCache) page(rest pageRest) *rawXML {
 		p.pages[token] = rest
 		p.mu.Unlock()
 	}
-	var b strings.Builder
-	size := 64
-	for _, o := range now {
-		size += len(o)
-	}
-	b.Grow(size)
-	b.WriteString("<returnval>")
 	if token != "" {
-		b.WriteString("<token>" + token + "</token>")
+		token = "<token>" + token + "</token>"
 	}
-	for _, o := range now {
-		b.Write(o)
-	}
-	b.WriteString("</returnval>")
-	return &rawXML{b.String()}
+	return &rawXML{"<returnval>" + token + wrapAll("objects", now).Inner + "</returnval>"}
 }
 
 // next answers with the page of a token of ours; false if it is not ours, or
