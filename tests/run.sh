@@ -116,7 +116,7 @@ run_suite() {
     bounded "$limit" "$log" "$@" || status=$?
     before=$(wc -l <"$results")
     if [ -s "$report" ]; then
-        python3 tests/lib/results.py "$kind" "$suite" "$report" >>"$results" || status=1
+        /usr/bin/python3 tests/lib/results.py "$kind" "$suite" "$report" >>"$results" || status=1
     fi
     if [ "$(wc -l <"$results")" -eq "$before" ]; then
         record "$suite" runner fail "it ran no test (exit status $status), see $log"
@@ -193,7 +193,7 @@ if wants e2e; then
         export VMFERRY="$top/build/asan/jobs/vmferry" VSPHERE_SIM="$simulator_program"
         export VMFERRY_TEST_CACHE="$cache/e2e"
         # shellcheck disable=SC2086 # a list of arguments
-        run_suite e2e 1800 junit "$logs/e2e.xml" /usr/bin/python3 -m pytest -q tests/e2e \
+        run_suite e2e 1800 junit "$logs/e2e.xml" /usr/bin/python3 -m pytest -q tests/e2e -n 3 \
             -p no:cacheprovider --junitxml "$logs/e2e.xml" ${E2E_ARGS:-}
     fi
     ui_done "e2e"
@@ -201,4 +201,4 @@ fi
 
 echo
 echo "$(($(ui_now) - started)) s, logs in $logs"
-python3 tests/lib/results.py summary "$results" tests/skips.txt
+/usr/bin/python3 tests/lib/results.py summary "$results" tests/skips.txt

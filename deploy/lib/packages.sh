@@ -7,7 +7,8 @@ packages_run="$packages_run libdeflate-dev libyaml-dev libssl-dev zlib1g-dev"
 packages_run="$packages_run qemu-utils e2fsprogs curl ca-certificates unzip jq"
 
 packages_test="$packages_run libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck"
-packages_test="$packages_test libclang-rt-14-dev ccache git python3 python3-pytest python3-yaml"
+packages_test="$packages_test libclang-rt-14-dev ccache git python3 python3-pytest"
+packages_test="$packages_test python3-pytest-xdist python3-yaml"
 packages_test="$packages_test python3-jsonschema"
 
 packages_missing() {

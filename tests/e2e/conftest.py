@@ -15,7 +15,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness import cli  # noqa: E402
-from harness.disks import MIB, make_disk  # noqa: E402
+from harness.disks import MIB, cached_disk  # noqa: E402
 from harness.simulator import Simulator  # noqa: E402
 
 TOP = pathlib.Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def standard_vms(folder):
     """Small VMs, one for each kind of thing that an import meets."""
 
     def disk(name, size, seed, dense=0.4, **keys):
-        return make_disk(folder / f"{name}.raw", size, seed, dense), keys
+        return cached_disk(folder / f"{name}.raw", size, seed, dense), keys
 
     return [
         vm(
@@ -115,15 +115,41 @@ def standard_vms(folder):
 RATE = 4 * MIB  # bytes a second of one NFC stream, where a test acts in the middle of a copy
 
 
+class Shared:
+    """A simulator that many tests use; replaced once a test has left something behind in it."""
+
+    def __init__(self, start):
+        self._start = start
+        self._simulator = None
+
+    def watched(self):
+        """As a fixture: afterwards the source must be as it was, whatever the test did."""
+        simulator = self._simulator = self._simulator or self._start()
+        simulator.control("DELETE", "/calls")
+        yield simulator
+        simulator.clear_faults()
+        found = left_over(simulator)
+        if found:
+            self._simulator = None
+        assert not found
+
+
 @pytest.fixture(scope="session")
 def _standard(start_simulator, tmp_path_factory):
-    return start_simulator("standard", vms=standard_vms(tmp_path_factory.mktemp("disks")))
+    return Shared(
+        lambda: start_simulator("standard", vms=standard_vms(tmp_path_factory.mktemp("disks")))
+    )
 
 
 @pytest.fixture(scope="session")
 def _slow(start_simulator, tmp_path_factory):
-    vms = standard_vms(tmp_path_factory.mktemp("slow-disks"))
-    return start_simulator("slow", "--nfc-rate", RATE, "--lease-timeout", "20s", vms=vms)
+    return Shared(
+        lambda: start_simulator(
+            "slow",
+            *("--nfc-rate", RATE, "--lease-timeout", "20s"),
+            vms=standard_vms(tmp_path_factory.mktemp("slow-disks")),
+        )
+    )
 
 
 def left_over(simulator):
@@ -143,24 +169,16 @@ def left_over(simulator):
     return found
 
 
-def _watched(simulator):
-    simulator.clear_faults()
-    simulator.control("DELETE", "/calls")
-    yield simulator
-    simulator.clear_faults()
-    assert not left_over(simulator)
-
-
 @pytest.fixture
 def sim(_standard):
-    """The standard VMs. After every test, whatever it did, the source must be as it was."""
-    yield from _watched(_standard)
+    """The standard VMs."""
+    yield from _standard.watched()
 
 
 @pytest.fixture
 def slow(_slow):
     """The same VMs, behind slow NFC streams."""
-    yield from _watched(_slow)
+    yield from _slow.watched()
 
 
 @pytest.fixture
@@ -216,7 +234,9 @@ def small_disk():
 
 
 def finished_looking(folder):
-    """Files below a target that could be taken for a result: all but those marked as partial."""
+    """Files below a target that could be taken for a result: all but those that say they are not."""
     if not folder.exists():
         return []
-    return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix != ".partial")
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    unfinished = [p for p in files if p.suffix == ".partial" or p.name == ".vmferry-unfinished"]
+    return sorted(p.name for p in set(files) - set(unfinished))

@@ -1,6 +1,7 @@
 """Raw disks with every kind of content, and what qemu-img says of images."""
 
 import json
+import os
 import random
 import subprocess
 
@@ -31,6 +32,21 @@ def make_disk(path, size, seed, dense=0.4):
                     disk.write(chance.randbytes(512))
         disk.seek(size - 512)
         disk.write(chance.randbytes(512))
+    return path
+
+
+def cached_disk(path, size, seed, dense=0.4):
+    """make_disk, or a copy of what an earlier run made: the same arguments give the same bytes."""
+    cache = os.environ.get("VMFERRY_TEST_CACHE")
+    if not cache:
+        return make_disk(path, size, seed, dense)
+    os.makedirs(cache, exist_ok=True)
+    kept = os.path.join(cache, f"disk-1-{size}-{seed}-{dense}.raw")
+    if not os.path.exists(kept):
+        partial = f"{kept}.{os.getpid()}"
+        make_disk(partial, size, seed, dense)
+        os.rename(partial, kept)
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", kept, path], check=True)
     return path
 
 
