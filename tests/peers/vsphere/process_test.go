@@ -103,7 +103,7 @@ func TestProcess(t *testing.T) {
 
 func TestRateAndStalledPeer(t *testing.T) {
 	b := newBench(t, func(o *Options, v *VMSpec) {
-		v.Power, o.nfcRate, o.leaseTimeout = "off", 8<<20, 600*time.Millisecond
+		v.Power, o.nfcRate, o.leaseTimeout = "off", 8<<20, 1500*time.Millisecond
 		big := &DiskSpec{Size: 64 << 20, treeBytes: 60 << 20}
 		big.Path = filepath.Join(o.dir, "big.raw")
 		if err := big.build(big.Path, 1); err != nil {
@@ -126,7 +126,7 @@ func TestRateAndStalledPeer(t *testing.T) {
 	b.must(err)
 	defer res.Body.Close()
 	var last error
-	for i := 0; i < 40 && last == nil; i++ {
+	for i := 0; i < 80 && last == nil; i++ {
 		last = lease.Progress(b.ctx, 10)
 		time.Sleep(50 * time.Millisecond)
 	}
