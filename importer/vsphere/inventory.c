@@ -8,6 +8,7 @@
 #include "importer/base/xml.h"
 #include "importer/vsphere/places.h"
 #include "importer/vsphere/property.h"
+#include "importer/vsphere/requests.h"
 #include "importer/vsphere/tags.h"
 #include "importer/vsphere/vim_names.h"
 #include "importer/vsphere/vm_draft.h"
@@ -84,17 +85,11 @@ static int on_object(void *opaque, const struct vf_ref *ref, const xmlNode *cont
  * reads everything. */
 static int create_view(struct vf_vsphere *vs, struct inventory *inv, struct vf_error **err)
 {
-    static const char *const types[] = {VF_MO_VM,   VF_MO_FOLDER, VF_MO_DATACENTER,
-                                        VF_MO_VAPP, VF_MO_HOST,   VF_MO_NETWORK};
+    static const char *const types[] = {
+        VF_MO_VM, VF_MO_FOLDER, VF_MO_DATACENTER, VF_MO_VAPP, VF_MO_HOST, VF_MO_NETWORK, NULL};
     struct vf_buf body;
     vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    vf_soap_open(&body, "CreateContainerView", VF_MO_VIEW_MANAGER, vs->services.view_manager);
-    vf_soap_put_ref(&body, "container", VF_MO_FOLDER, vs->services.root_folder);
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        vf_soap_put_text(&body, "type", types[i]);
-    }
-    vf_soap_put_bool(&body, "recursive", true);
-    vf_soap_close(&body, "CreateContainerView");
+    vf_encode_create_view(&body, vs->services.view_manager, vs->services.root_folder, types);
     struct vf_call call = {.method = "CreateContainerView",
                            .what = what_all,
                            .body = &body,

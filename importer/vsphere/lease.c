@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "importer/base/clock.h"
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 #include "importer/vsphere/lease_info.h"
 #include "importer/vsphere/property.h"
+#include "importer/vsphere/requests.h"
 #include "importer/vsphere/session.h"
 #include "importer/vsphere/vim_names.h"
 #include "importer/vsphere/watch.h"
@@ -251,9 +251,7 @@ int vf_lease_progress(struct vf_lease *lease, unsigned percent, struct vf_error 
 {
     struct vf_buf body;
     vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    vf_soap_open(&body, "HttpNfcLeaseProgress", VF_MO_LEASE, lease->moref);
-    vf_soap_put_int(&body, "percent", percent > 100 ? 100 : percent);
-    vf_soap_close(&body, "HttpNfcLeaseProgress");
+    vf_encode_lease_progress(&body, lease->moref, percent);
     struct vf_call call = {.method = "HttpNfcLeaseProgress",
                            .what = "renew the export lease",
                            .body = &body,
@@ -304,12 +302,13 @@ static int after_fault(struct vf_lease *lease, bool sent_before, int rc, struct 
 
 int vf_lease_complete(struct vf_lease *lease, struct vf_error **err)
 {
-    int64_t deadline_ms = vf_clock_ms() + END_TIMEOUT_MS;
     struct vf_error *e = NULL;
     int rc = 0;
     if (is_ended(lease)) {
         return 0;
     }
+    struct vf_retry retry;
+    vf_session_retry_init(lease->vs, END_TIMEOUT_MS, true, &retry);
     for (unsigned attempt = 1;; attempt++) {
         rc = end_once(lease, "HttpNfcLeaseComplete", 0, END_TIMEOUT_MS / 3, &e);
         if (rc == 0) {
@@ -320,11 +319,9 @@ int vf_lease_complete(struct vf_lease *lease, struct vf_error **err)
             rc = after_fault(lease, attempt > 1, rc, &e);
             break;
         }
-        if (rc != VF_RETRY || vf_clock_ms() >= deadline_ms) {
+        if (!vf_retry_again(&retry, &rc, &e)) {
             break;
         }
-        vf_error_clear(&e);
-        vf_session_backoff(lease->vs, attempt, true, NULL);
     }
     vf_error_move(err, &e);
     return rc;

@@ -5,6 +5,7 @@
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 #include "importer/vsphere/lease.h"
+#include "importer/vsphere/requests.h"
 #include "importer/vsphere/session.h"
 #include "importer/vsphere/vim_names.h"
 
@@ -38,14 +39,7 @@ int vf_ovf_fetch_descriptor(struct vf_vsphere *vs, const char *vm_moref, const c
     }
     struct vf_buf body;
     vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    vf_soap_open(&body, "CreateDescriptor", VF_MO_OVF_MANAGER, vs->services.ovf_manager);
-    vf_soap_put_ref(&body, "obj", VF_MO_VM, vm_moref);
-    vf_buf_puts(&body, "<cdp>");
-    if (name) {
-        vf_soap_put_text(&body, "name", name);
-    }
-    vf_buf_puts(&body, "</cdp>");
-    vf_soap_close(&body, "CreateDescriptor");
+    vf_encode_create_descriptor(&body, vs->services.ovf_manager, vm_moref, name);
     struct vf_call call = {
         .method = "CreateDescriptor", .what = what, .body = &body, .flags = VF_CALL_REPEATABLE};
     struct vf_answer answer = {0};

@@ -5,6 +5,7 @@
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
+#include "importer/vsphere/requests.h"
 #include "importer/vsphere/vim_names.h"
 
 #define PAGE_OBJECTS 100
@@ -134,29 +135,6 @@ static int read_page(struct vf_vsphere *vs, const struct vf_property_query *q,
     return 0;
 }
 
-static void encode_retrieve(struct vf_vsphere *vs, const struct vf_property_query *q,
-                            const struct vf_buf *specs, struct vf_buf *b)
-{
-    vf_soap_open(b, "RetrievePropertiesEx", VF_MO_COLLECTOR, vs->services.property_collector);
-    vf_buf_puts(b, "<specSet>");
-    vf_buf_append(b, specs->data, specs->len);
-    /* Else one object that vanishes meanwhile fails the whole call. */
-    vf_soap_put_bool(b, "reportMissingObjectsInResults", true);
-    vf_buf_puts(b, "</specSet><options>");
-    vf_soap_put_int(b, "maxObjects", q->max_objects ? q->max_objects : PAGE_OBJECTS);
-    vf_buf_puts(b, "</options>");
-    vf_soap_close(b, "RetrievePropertiesEx");
-    b->overflow |= specs->overflow;
-}
-
-static void encode_continue(struct vf_vsphere *vs, const char *token, struct vf_buf *b)
-{
-    vf_soap_open(b, "ContinueRetrievePropertiesEx", VF_MO_COLLECTOR,
-                 vs->services.property_collector);
-    vf_soap_put_text(b, "token", token);
-    vf_soap_close(b, "ContinueRetrievePropertiesEx");
-}
-
 /* A token is good for one call on the session that gave it: only the first page may be repeated. */
 static int fetch_pages(struct vf_vsphere *vs, const struct vf_property_query *q,
                        const struct vf_buf *specs, bool *ret_paging, struct vf_error **err)
@@ -170,11 +148,12 @@ static int fetch_pages(struct vf_vsphere *vs, const struct vf_property_query *q,
         struct vf_call call = {.what = q->what, .body = &body, .flags = flags};
         if (token) {
             *ret_paging = true;
-            encode_continue(vs, token, &body);
+            vf_encode_continue(&body, vs->services.property_collector, token);
             call.method = "ContinueRetrievePropertiesEx";
             call.flags |= VF_CALL_SESSION_BOUND;
         } else {
-            encode_retrieve(vs, q, specs, &body);
+            vf_encode_retrieve(&body, vs->services.property_collector, specs,
+                               q->max_objects ? q->max_objects : PAGE_OBJECTS);
             call.method = "RetrievePropertiesEx";
             call.flags |= VF_CALL_REPEATABLE | (q->session_bound ? VF_CALL_SESSION_BOUND : 0);
         }
@@ -209,6 +188,8 @@ static bool may_restart(const struct vf_property_query *q, bool paging, int rc,
 int vf_property_fetch(struct vf_vsphere *vs, const struct vf_property_query *q,
                       struct vf_error **err)
 {
+    struct vf_retry retry;
+    vf_session_retry_init(vs, vs->retry_deadline_ms, q->cleanup, &retry);
     for (unsigned attempt = 1;; attempt++) {
         struct vf_error *e = NULL;
         bool paging = false;
@@ -222,18 +203,16 @@ int vf_property_fetch(struct vf_vsphere *vs, const struct vf_property_query *q,
         if (rc == 0) {
             return 0;
         }
-        if (attempt > MAX_RESTARTS || !may_restart(q, paging, rc, e)) {
+        int again = VF_RETRY;
+        if (attempt > MAX_RESTARTS || !may_restart(q, paging, rc, e) ||
+            !vf_retry_again(&retry, &again, &e)) {
+            rc = (int)vf_error_code(e);
             vf_error_move(err, &e);
             return rc;
         }
-        vf_debug("vsphere: starting over: %s", vf_error_message(e));
-        vf_error_free(e);
+        vf_debug("vsphere: starting over to %s", q->what);
         if (q->reset) {
             q->reset(q->opaque);
-        }
-        rc = vf_session_backoff(vs, attempt, q->cleanup, err);
-        if (rc) {
-            return rc;
         }
     }
 }

@@ -1,20 +1,21 @@
 #include "importer/vsphere/session.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 #include "importer/base/clock.h"
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
+#include "importer/vsphere/requests.h"
 #include "importer/vsphere/vim_names.h"
 
 #define CALL_TIMEOUT_MS    120000
 #define CLEANUP_TIMEOUT_MS 15000
-#define BACKOFF_FIRST_MS   250
-#define BACKOFF_LAST_MS    5000
+#define RETRY_FIRST_MS     250
+#define RETRY_LAST_MS      5000
 
 /* One answer may hold a page of a large inventory. */
 #define MAX_ANSWER_BYTES (128u << 20)
@@ -63,22 +64,14 @@ static void set_cookie(struct vf_vsphere *vs, char *cookie)
     pthread_mutex_unlock(&vs->lock);
 }
 
-int vf_session_backoff(struct vf_vsphere *vs, unsigned attempt, bool cleanup, struct vf_error **err)
+void vf_session_retry_init(const struct vf_vsphere *vs, int64_t timeout_ms, bool cleanup,
+                           struct vf_retry *ret)
 {
-    int64_t ms = BACKOFF_FIRST_MS;
-    while (attempt > 1 && ms < BACKOFF_LAST_MS) {
-        ms *= 2;
-        attempt--;
-    }
-    if (ms > BACKOFF_LAST_MS) {
-        ms = BACKOFF_LAST_MS;
-    }
-    unsigned char chance = 0;
-    if (getrandom(&chance, 1, GRND_NONBLOCK) != 1) {
-        chance = 128;
-    }
-    ms = ms - ms / 4 + ms / 4 * chance / 255;
-    return vf_cancel_wait(cleanup ? NULL : vs->cancel, ms, err);
+    const struct vf_retry_policy policy = {.max_tries = UINT_MAX,
+                                           .first_wait_ms = RETRY_FIRST_MS,
+                                           .max_wait_ms = RETRY_LAST_MS,
+                                           .timeout_ms = timeout_ms};
+    vf_retry_init(ret, &policy, cleanup ? NULL : vs->cancel);
 }
 
 /* The body decides about a fault, which comes with HTTP 500; any other status is the server's or a
@@ -96,11 +89,8 @@ static int read_answer(const struct vf_vsphere *vs, const struct vf_call *call,
         }
         vf_error_free(e);
     }
-    enum vf_code code = vf_http_status_code(resp->status);
-    vf_error_set(err, code == VF_OK ? VF_INVALID : code, "cannot %s: %s answered HTTP %ld",
-                 call->what, vs->authority, resp->status);
-    vf_error_set_http_status(err, resp->status);
-    return code == VF_OK ? VF_INVALID : code;
+    int rc = vf_http_response_error(resp, vs->authority, err);
+    return vf_error_wrap(err, rc, "%s", call->what);
 }
 
 /* One attempt. A fault comes as an error with a reason; *ret_generation is the login it went with.
@@ -188,12 +178,14 @@ int vf_session_call(struct vf_vsphere *vs, const struct vf_call *call, struct vf
         patience_ms = call->timeout_ms ? call->timeout_ms : CLEANUP_TIMEOUT_MS;
     }
     int64_t deadline_ms = vf_clock_ms() + patience_ms;
+    struct vf_retry retry;
+    vf_session_retry_init(vs, patience_ms, cleanup, &retry);
     bool logged_in_again = false;
 
     if (call->body->overflow) {
         return vf_error_set(err, VF_RANGE, "cannot %s: the request is too large", call->what);
     }
-    for (unsigned attempt = 1;; attempt++) {
+    for (;;) {
         struct vf_error *e = NULL;
         unsigned generation;
         int rc = attempt_call(vs, call, attempt_timeout(call, deadline_ms), ret, &generation, &e);
@@ -210,14 +202,8 @@ int vf_session_call(struct vf_vsphere *vs, const struct vf_call *call, struct vf
             logged_in_again = true;
             continue;
         }
-        if (!may_repeat(call, rc, e) || vf_clock_ms() >= deadline_ms) {
+        if (!may_repeat(call, rc, e) || !vf_retry_again(&retry, &rc, &e)) {
             vf_error_move(err, &e);
-            return rc;
-        }
-        vf_debug("vsphere: %s will be repeated: %s", call->method, vf_error_message(e));
-        vf_error_free(e);
-        rc = vf_session_backoff(vs, attempt, cleanup, err);
-        if (rc) {
             return rc;
         }
     }
@@ -302,10 +288,7 @@ static void encode_login(const struct vf_vsphere *vs, struct vf_buf *b)
     b->cap =
         1024 + 6 * (strlen(vs->user) + strlen(password) + strlen(vs->services.session_manager));
     b->data = vf_xcalloc(b->cap, 1);
-    vf_soap_open(b, "Login", VF_MO_SESSIONS, vs->services.session_manager);
-    vf_soap_put_text(b, "userName", vs->user);
-    vf_soap_put_text(b, "password", password);
-    vf_soap_close(b, "Login");
+    vf_encode_login(b, vs->services.session_manager, vs->user, password);
 }
 
 static int refuse_login(const struct vf_vsphere *vs, struct vf_error **err)

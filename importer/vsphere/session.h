@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "importer/base/retry.h"
 #include "importer/vsphere/soap.h"
 #include "importer/vsphere/vsphere.h"
 
@@ -84,10 +85,10 @@ unsigned vf_session_generation(struct vf_vsphere *vs);
 int vf_session_fetch_content(struct vf_vsphere *vs, struct vf_error **err);
 int vf_session_login(struct vf_vsphere *vs, unsigned flags, struct vf_error **err);
 
-/* Wait before attempt number `attempt` (1 is the first repetition): 0.25 s doubling to 5 s, a
- * quarter of it by chance. VF_CANCELLED unless `cleanup`. */
-int vf_session_backoff(struct vf_vsphere *vs, unsigned attempt, bool cleanup,
-                       struct vf_error **err);
+/* Waits of 0.25 s, doubling to 5 s, as long as `timeout_ms`; those of clean-up are not cancelled.
+ */
+void vf_session_retry_init(const struct vf_vsphere *vs, int64_t timeout_ms, bool cleanup,
+                           struct vf_retry *ret);
 
 /* Value of a vmware_soap_session cookie in raw headers as "name=value"; NULL when none is set. */
 char *vf_session_parse_cookie(const char *headers);

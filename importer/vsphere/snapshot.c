@@ -6,6 +6,7 @@
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 #include "importer/vsphere/property.h"
+#include "importer/vsphere/requests.h"
 #include "importer/vsphere/session.h"
 #include "importer/vsphere/snapshot_tree.h"
 #include "importer/vsphere/task.h"
@@ -15,7 +16,7 @@
 #define CALL_TIMEOUT_MS   30000
 #define REMOVE_TIMEOUT_MS (2 * 60 * 60 * 1000) /* merging a large delta under load is slow */
 #define CANCEL_GRACE_MS   30000
-#define BUSY_MS           (5 * 60 * 1000)
+#define BUSY_MS           (7 * 60 * 1000) /* longer than a lease of 5 minutes that nobody holds */
 
 struct frozen {
     const char *vm_moref, *snapshot_moref;
@@ -119,10 +120,7 @@ int vf_snapshot_remove(struct vf_vsphere *vs, const char *snapshot_moref, bool c
 {
     struct vf_buf body;
     vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    vf_soap_open(&body, "RemoveSnapshot_Task", VF_MO_SNAPSHOT, snapshot_moref);
-    vf_soap_put_bool(&body, "removeChildren", false);
-    vf_soap_put_bool(&body, "consolidate", consolidate);
-    vf_soap_close(&body, "RemoveSnapshot_Task");
+    vf_encode_remove_snapshot(&body, snapshot_moref, consolidate);
     /* A repetition finds the snapshot gone, or the VM busy removing it. */
     struct vf_call call = {.method = "RemoveSnapshot_Task",
                            .what = "remove the snapshot",

@@ -2,11 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "importer/base/clock.h"
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 #include "importer/vsphere/property.h"
+#include "importer/vsphere/requests.h"
 #include "importer/vsphere/session.h"
 #include "importer/vsphere/snapshot.h"
 #include "importer/vsphere/snapshot_tree.h"
@@ -16,6 +16,7 @@
 #define CALL_TIMEOUT_MS   60000
 #define CREATE_TIMEOUT_MS (15 * 60 * 1000) /* quiescing waits for the guest's writers */
 #define CANCEL_GRACE_MS   30000
+#define SETTLE_MS         1000 /* for a call that was on its way when the connection broke */
 
 static const char what_create[] = "create a snapshot";
 
@@ -125,22 +126,12 @@ static int look(struct creation *c, bool before, bool cleanup, struct vf_error *
     return vf_property_fetch(c->vs, &q, err);
 }
 
-static void encode_create(const struct creation *c, struct vf_buf *b)
-{
-    vf_soap_open(b, "CreateSnapshot_Task", VF_MO_VM, c->vm_moref);
-    vf_soap_put_name(b, "name", c->name);
-    vf_soap_put_text(b, "description", c->description);
-    vf_soap_put_bool(b, "memory", false);
-    vf_soap_put_bool(b, "quiesce", c->quiesce);
-    vf_soap_close(b, "CreateSnapshot_Task");
-}
-
 /* Send the call once; a transport failure leaves open whether it was heard. */
 static int start(struct creation *c, char **ret_task, struct vf_error **err)
 {
     struct vf_buf body;
     vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    encode_create(c, &body);
+    vf_encode_create_snapshot(&body, c->vm_moref, c->name, c->description, c->quiesce);
     struct vf_call call = {.method = "CreateSnapshot_Task",
                            .what = what_create,
                            .body = &body,
@@ -220,7 +211,7 @@ static void undo(struct creation *c, const char *task, struct vf_error **err)
     } else {
         rc = recover(c, true, &moref, &e);
         if (rc == 0 && !moref) { /* it may have been on its way still */
-            vf_session_backoff(c->vs, 3, true, NULL);
+            vf_cancel_wait(NULL, SETTLE_MS, NULL);
             rc = recover(c, true, &moref, &e);
         }
     }
@@ -256,35 +247,42 @@ static int attempt(struct creation *c, char **ret_moref, bool *ret_open, struct 
     return rc;
 }
 
+/* After a call whose answer was lost: 0 when it did its work, the failure as it was when it did
+ * nothing. */
+static int settle(struct creation *c, char **ret_moref, struct vf_error **err)
+{
+    struct vf_error *e = NULL;
+    vf_debug("vsphere: snapshot: %s", vf_error_message(*err));
+    int rc = vf_cancel_wait(c->vs->cancel, SETTLE_MS, &e);
+    if (rc == 0) {
+        rc = recover(c, false, ret_moref, &e);
+    }
+    if (rc == VF_CANCELLED) {
+        undo(c, NULL, &e);
+    }
+    if (rc == 0 && !*ret_moref) {
+        return VF_RETRY;
+    }
+    vf_error_clear(err);
+    vf_error_move(err, &e);
+    return rc;
+}
+
 static int create(struct creation *c, char **ret_moref, struct vf_error **err)
 {
-    int64_t deadline_ms = vf_clock_ms() + c->vs->retry_deadline_ms;
-    for (unsigned n = 1;; n++) {
+    struct vf_retry retry;
+    vf_session_retry_init(c->vs, c->vs->retry_deadline_ms, false, &retry);
+    for (;;) {
         bool left_open;
         struct vf_error *e = NULL;
         int rc = attempt(c, ret_moref, &left_open, &e);
-        if (rc != VF_RETRY) {
+        if (rc == VF_RETRY && left_open) {
+            rc = settle(c, ret_moref, &e);
+        }
+        if (rc == 0 || !vf_retry_again(&retry, &rc, &e)) {
             vf_error_move(err, &e);
             return rc;
         }
-        vf_debug("vsphere: snapshot: %s", vf_error_message(e));
-        /* A call that was on its way when the connection broke gets time to arrive. */
-        rc = vf_session_backoff(c->vs, n + 2, false, err);
-        if (rc == 0 && left_open) {
-            rc = recover(c, false, ret_moref, err);
-        }
-        if (rc || *ret_moref) {
-            vf_error_free(e);
-            if (rc == VF_CANCELLED && left_open) {
-                undo(c, NULL, err);
-            }
-            return rc;
-        }
-        if (vf_clock_ms() >= deadline_ms) {
-            vf_error_move(err, &e);
-            return VF_RETRY;
-        }
-        vf_error_free(e);
     }
 }
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "importer/base/clock.h"
 #include "importer/base/json.h"
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
@@ -49,12 +48,8 @@ static int read_json(const struct rest *r, const struct vf_http_response *resp, 
                      cJSON **ret, struct vf_error **err)
 {
     if (resp->status != 200 && resp->status != 201) {
-        enum vf_code code = vf_http_status_code(resp->status);
-        code = code == VF_OK ? VF_INVALID : code;
-        vf_error_set(err, code, "cannot %s: %s answered HTTP %ld", what,
-                     vf_vsphere_authority(r->vs), resp->status);
-        vf_error_set_http_status(err, resp->status);
-        return code;
+        int rc = vf_http_response_error(resp, r->vs->authority, err);
+        return vf_error_wrap(err, rc, "%s", what);
     }
     cJSON *tree = NULL;
     int rc = vf_json_parse(resp->body, resp->body_len, "the tagging service's answer", &tree, err);
@@ -82,8 +77,9 @@ static int rest_call(struct rest *r, const char *path, const char *auth, const c
                                   .body = body,
                                   .body_len = body ? strlen(body) : 0,
                                   .timeout_ms = REST_TIMEOUT_MS};
-    int64_t deadline_ms = vf_clock_ms() + r->vs->retry_deadline_ms;
-    for (unsigned attempt = 1;; attempt++) {
+    struct vf_retry retry;
+    vf_session_retry_init(r->vs, r->vs->retry_deadline_ms, false, &retry);
+    for (;;) {
         struct vf_error *e = NULL;
         struct vf_http_response resp = {0};
         int rc = vf_http_fetch(r->vs->http, &req, &resp, &e);
@@ -94,13 +90,8 @@ static int rest_call(struct rest *r, const char *path, const char *auth, const c
             }
             vf_http_response_release(&resp);
         }
-        if (rc != VF_RETRY || vf_clock_ms() >= deadline_ms) {
+        if (!vf_retry_again(&retry, &rc, &e)) {
             vf_error_move(err, &e);
-            return rc;
-        }
-        vf_error_free(e);
-        rc = vf_session_backoff(r->vs, attempt, false, err);
-        if (rc) {
             return rc;
         }
     }

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "importer/base/clock.h"
-#include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 #include "importer/vsphere/session.h"
@@ -106,7 +104,8 @@ int vf_task_start(struct vf_vsphere *vs, const struct vf_call *call, char **ret_
 int vf_task_run(struct vf_vsphere *vs, const struct vf_call *call, const struct vf_task_wait *wait,
                 int64_t busy_ms, char **ret_result, struct vf_error **err)
 {
-    int64_t deadline_ms = vf_clock_ms() + busy_ms;
+    struct vf_retry retry;
+    vf_session_retry_init(vs, busy_ms, wait->cleanup, &retry);
     for (unsigned attempt = 1;; attempt++) {
         char *vf_autofree task = NULL;
         struct vf_error *e = NULL;
@@ -116,15 +115,9 @@ int vf_task_run(struct vf_vsphere *vs, const struct vf_call *call, const struct 
         }
         /* A fault of that code says that nothing was done. */
         bool busy = rc == VF_RETRY && vf_error_reason(e);
-        if (!busy || vf_clock_ms() >= deadline_ms ||
-            (wait->cleanup && vf_cancel_is_set(vs->cancel) && attempt > 3)) {
+        bool stopped = wait->cleanup && vf_cancel_is_set(vs->cancel) && attempt > 3;
+        if (!busy || stopped || !vf_retry_again(&retry, &rc, &e)) {
             vf_error_move(err, &e);
-            return rc;
-        }
-        vf_debug("vsphere: %s", vf_error_message(e));
-        vf_error_free(e);
-        rc = vf_session_backoff(vs, attempt + 2, wait->cleanup, err);
-        if (rc) {
             return rc;
         }
     }

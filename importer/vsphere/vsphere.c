@@ -112,26 +112,20 @@ static int fetch_versions(struct vf_vsphere *vs, struct vf_http_response *resp,
     char *vf_autofree url = vf_xasprintf("https://%s/sdk/vimServiceVersions.xml", vs->authority);
     struct vf_http_request req = {
         .url = url, .timeout_ms = 30000, .max_answer_bytes = MAX_VERSIONS_XML};
-    int64_t deadline_ms = vf_clock_ms() + vs->retry_deadline_ms;
-    for (unsigned attempt = 1;; attempt++) {
+    struct vf_retry retry;
+    vf_session_retry_init(vs, vs->retry_deadline_ms, false, &retry);
+    for (;;) {
         struct vf_error *e = NULL;
         int rc = vf_http_fetch(vs->http, &req, resp, &e);
         if (rc == 0 && vf_http_status_code(resp->status) != VF_RETRY) {
             return 0;
         }
         if (rc == 0) {
-            rc = vf_error_set(&e, VF_RETRY, "%s answered HTTP %ld", vs->authority, resp->status);
-            vf_error_set_http_status(&e, resp->status);
+            rc = vf_http_response_error(resp, vs->authority, &e);
             vf_http_response_release(resp);
         }
-        if (rc != VF_RETRY || vf_clock_ms() >= deadline_ms) {
+        if (!vf_retry_again(&retry, &rc, &e)) {
             vf_error_move(err, &e);
-            return rc;
-        }
-        vf_debug("vsphere: the first request will be repeated: %s", vf_error_message(e));
-        vf_error_free(e);
-        rc = vf_session_backoff(vs, attempt, false, err);
-        if (rc) {
             return rc;
         }
     }

@@ -6,7 +6,7 @@
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
-#include "importer/vsphere/property.h"
+#include "importer/vsphere/requests.h"
 #include "importer/vsphere/vim_names.h"
 
 /* One WaitForUpdatesEx: well under the time after which a silent connection counts as dead, and in
@@ -69,24 +69,11 @@ static int create_collector(struct watching *g, struct vf_error **err)
     return 0;
 }
 
-static void encode_filter(const struct watching *g, struct vf_buf *b)
-{
-    vf_soap_open(b, "CreateFilter", VF_MO_COLLECTOR, g->collector);
-    vf_buf_puts(b, "<spec>");
-    vf_property_put_set(b, g->w->type, g->w->paths);
-    vf_property_open_object(b, g->w->type, g->w->moref, false);
-    vf_property_close_object(b);
-    vf_buf_puts(b, "</spec>");
-    /* Whole values, so that a change needs no merging. */
-    vf_soap_put_bool(b, "partialUpdates", false);
-    vf_soap_close(b, "CreateFilter");
-}
-
 static int create_filter(struct watching *g, struct vf_error **err)
 {
     struct vf_buf body;
     vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    encode_filter(g, &body);
+    vf_encode_create_filter(&body, g->collector, g->w->type, g->w->moref, g->w->paths);
     struct vf_call call = {
         .method = "CreateFilter", .what = g->w->what, .body = &body, .flags = call_flags(g)};
     int rc = vf_session_call_void(g->vs, &call, err);
@@ -195,12 +182,7 @@ static int wait_once(struct watching *g, struct vf_error **err)
     unsigned wait_s = wait_seconds(g);
     struct vf_buf body;
     vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    vf_soap_open(&body, "WaitForUpdatesEx", VF_MO_COLLECTOR, g->collector);
-    vf_soap_put_text(&body, "version", g->version ? g->version : "");
-    vf_buf_puts(&body, "<options>");
-    vf_soap_put_int(&body, "maxWaitSeconds", wait_s);
-    vf_buf_puts(&body, "</options>");
-    vf_soap_close(&body, "WaitForUpdatesEx");
+    vf_encode_wait(&body, g->collector, g->version, wait_s);
     struct vf_call call = {.method = "WaitForUpdatesEx",
                            .what = g->w->what,
                            .body = &body,
@@ -245,26 +227,28 @@ static int out_of_time(const struct watching *g, struct vf_error **err)
 static int watch_until_done(struct watching *g, struct vf_error **err)
 {
     unsigned failures = 0;
+    struct vf_retry retry;
+    vf_session_retry_init(g->vs, g->w->timeout_ms, g->w->cleanup, &retry);
     while (!g->done) {
         struct vf_error *e = NULL;
         bool opened = g->collector != NULL;
         int rc = opened ? wait_once(g, &e) : open_watch(g, &e);
         if (rc == 0) {
-            failures = opened ? 0 : failures;
+            if (opened) {
+                failures = 0;
+                vf_retry_progressed(&retry);
+            }
             if (!g->done && left_ms(g) <= 0) {
                 return out_of_time(g, err);
             }
             continue;
         }
-        if (!may_reopen(g, rc, e, opened, failures) || left_ms(g) <= 0) {
-            vf_error_move(err, &e);
-            return rc;
-        }
-        vf_debug("vsphere: watching anew: %s", vf_error_message(e));
-        vf_error_free(e);
+        int again = VF_RETRY;
         destroy_collector(g);
-        rc = vf_session_backoff(g->vs, ++failures, g->w->cleanup, err);
-        if (rc) {
+        if (!may_reopen(g, rc, e, opened, failures++) || left_ms(g) <= 0 ||
+            !vf_retry_again(&retry, &again, &e)) {
+            rc = (int)vf_error_code(e);
+            vf_error_move(err, &e);
             return rc;
         }
     }
