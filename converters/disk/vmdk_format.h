@@ -48,6 +48,7 @@
 #define VMDK_MAX_CAPACITY_BYTES   (64ull << 40)
 #define VMDK_MAX_GRAIN_BYTES      (1u << 20)
 #define VMDK_MAX_DESCRIPTOR_BYTES (1u << 20)
+#define VMDK_MAX_DIRECTORY_BYTES  (16u << 20)
 
 /* A grain table entry with VMDK_FLAG_ZERO_GRAIN. */
 #define VMDK_GTE_ZERO 1u
