@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "importer/base/inject.h"
@@ -15,8 +16,14 @@ int vf_file_create(const char *path, int *ret_fd, struct vf_error **err)
     if (fd < 0) {
         return vf_error_set_errno(err, errno, "cannot create \"%s\"", path);
     }
-    /* Where locks cannot be had (some network filesystems) the copy goes on without. */
-    (void)flock(fd, LOCK_EX | LOCK_NB);
+    /* Where locks cannot be had (some network filesystems) the copy goes on without. Between open
+     * and lock another may have taken the file for a dead writer's and removed it. */
+    struct stat st;
+    if ((flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) || fstat(fd, &st) != 0 ||
+        st.st_nlink == 0) {
+        close(fd);
+        return vf_error_set(err, VF_CONFLICT, "another vmferry is about to write \"%s\"", path);
+    }
     *ret_fd = fd;
     return 0;
 }
@@ -35,8 +42,12 @@ int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
             continue;
         }
         if (n <= 0) {
-            return vf_error_set_errno(err, n < 0 ? errno : EIO,
-                                      "cannot write \"%s\" at offset %" PRIu64, path, offset_bytes);
+            rc = vf_error_set_errno(err, n < 0 ? errno : EIO,
+                                    "cannot write \"%s\" at offset %" PRIu64, path, offset_bytes);
+            if (rc == VF_SPACE) {
+                vf_error_hint(err, "free space there or give a target on a larger filesystem");
+            }
+            return rc;
         }
         p += n;
         len_bytes -= (size_t)n;
@@ -45,10 +56,11 @@ int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
     return 0;
 }
 
-int vf_file_pread(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,
-                  struct vf_error **err)
+int vf_file_pread_upto(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,
+                       size_t *ret_n, struct vf_error **err)
 {
     char *p = buf;
+    *ret_n = 0;
     while (len_bytes > 0) {
         ssize_t n = pread(fd, p, len_bytes, (off_t)offset_bytes);
         if (n < 0 && errno == EINTR) {
@@ -59,14 +71,26 @@ int vf_file_pread(int fd, const char *path, void *buf, size_t len_bytes, uint64_
                                       offset_bytes);
         }
         if (n == 0) {
-            return vf_error_set(err, VF_INVALID, "\"%s\" ends at offset %" PRIu64 ", too early",
-                                path, offset_bytes);
+            break;
         }
         p += n;
+        *ret_n += (size_t)n;
         len_bytes -= (size_t)n;
         offset_bytes += (uint64_t)n;
     }
     return 0;
+}
+
+int vf_file_pread(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,
+                  struct vf_error **err)
+{
+    size_t n;
+    int rc = vf_file_pread_upto(fd, path, buf, len_bytes, offset_bytes, &n, err);
+    if (rc == 0 && n < len_bytes) {
+        rc = vf_error_set(err, VF_INVALID, "\"%s\" ends at offset %" PRIu64 ", too early", path,
+                          offset_bytes + n);
+    }
+    return rc;
 }
 
 static int write_zeros(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
@@ -86,8 +110,12 @@ static int write_zeros(int fd, const char *path, uint64_t offset_bytes, uint64_t
 static int punch(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
                  struct vf_error **err)
 {
-    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset_bytes,
-                  (off_t)length_bytes) == 0) {
+    int failed;
+    do {
+        failed = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset_bytes,
+                           (off_t)length_bytes);
+    } while (failed && errno == EINTR);
+    if (!failed) {
         return 0;
     }
     if (errno == EOPNOTSUPP || errno == ENOSYS) {

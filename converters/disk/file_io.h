@@ -10,11 +10,16 @@
 #include <vmferry/error.h>
 
 /* A new file for reading and writing, locked (flock) as long as it is open, so that a partial image
- * tells whether its writer lives. VF_CONFLICT when the name exists. *ret_fd is the caller's. */
+ * tells whether its writer lives. VF_CONFLICT when the name exists, or another takes it at the same
+ * time. *ret_fd is the caller's. */
 int vf_file_create(const char *path, int *ret_fd, struct vf_error **err);
 
 int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
                    uint64_t offset_bytes, struct vf_error **err);
+
+/* *ret_n is less than len_bytes only at the end of the file. */
+int vf_file_pread_upto(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,
+                       size_t *ret_n, struct vf_error **err);
 
 /* VF_INVALID at a premature end of the file. */
 int vf_file_pread(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,

@@ -1,6 +1,7 @@
 #include "converters/disk/qcow2.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -215,10 +216,13 @@ static int qcow2_read(struct vf_sink *s, void *buf, size_t len_bytes, uint64_t o
     while (len_bytes > 0) {
         uint64_t host, n;
         int rc = map_run(q, offset_bytes, len_bytes, false, &host, &n, err);
+        size_t got = 0;
         if (rc == 0 && host) {
-            rc = vf_file_pread(q->fd, q->path, p, (size_t)n, host, err);
-        } else if (rc == 0) {
-            memset(p, 0, (size_t)n);
+            /* The last cluster may have been written in part: the file ends within it. */
+            rc = vf_file_pread_upto(q->fd, q->path, p, (size_t)n, host, &got, err);
+        }
+        if (rc == 0) {
+            memset(p + got, 0, (size_t)n - got);
         }
         if (rc) {
             return rc;
@@ -383,6 +387,11 @@ static const struct vf_sink_ops qcow2_ops = {
 int vf_qcow2_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **ret_sink,
                          struct vf_error **err)
 {
+    if (size_bytes > QCOW2_MAX_L1_BYTES / 8 * L2_SPAN) {
+        return vf_error_set(err, VF_UNSUPPORTED,
+                            "a disk of %" PRIu64 " bytes is too large for a qcow2 image",
+                            size_bytes);
+    }
     int fd;
     int rc = vf_file_create(path, &fd, err);
     if (rc) {

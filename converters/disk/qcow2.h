@@ -12,8 +12,9 @@
 #include <vmferry/error.h>
 #include <vmferry/sink.h>
 
-/* Create `path` (VF_CONFLICT when it exists) for a disk of size_bytes (rounded up to 512 in the
- * header, as the format demands). Random, parallel, rewritable, readable, starts zero. */
+/* Create `path` (VF_CONFLICT when it exists; VF_UNSUPPORTED beyond 2 PiB) for a disk of size_bytes
+ * (rounded up to 512 in the header, as the format demands). Random, parallel, rewritable, readable,
+ * starts zero. */
 int vf_qcow2_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **ret_sink,
                          struct vf_error **err);
 

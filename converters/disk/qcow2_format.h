@@ -38,5 +38,6 @@
 #define QCOW2_CLUSTER_BYTES       (1u << QCOW2_CLUSTER_BITS)
 #define QCOW2_L2_ENTRIES          (QCOW2_CLUSTER_BYTES / 8)
 #define QCOW2_REFCOUNTS_PER_BLOCK (QCOW2_CLUSTER_BYTES / 2)
+#define QCOW2_MAX_L1_BYTES        (32ull << 20) /* qemu opens no larger one; 2 PiB of disk */
 
 #endif
