@@ -15,6 +15,8 @@
 #include <vmferry/error.h>
 #include <vmferry/stream.h>
 
+struct vf_secret;
+
 /* How one endpoint is reached and trusted. Strings are copied. */
 struct vf_http_options {
     const char *ca_file;    /* PEM; NULL: the system's roots */
@@ -26,13 +28,23 @@ struct vf_http_options {
     unsigned stall_timeout_ms;   /* no byte for this long is an error, but for fetch's wait for the
                                     first one, which timeout_ms bounds; 0: 60 s */
     const char *user_agent;      /* NULL: "vmferry/VERSION" */
+
+    /* Certificates in memory, as PEM text. */
+    const char *ca_pem;          /* as ca_file, and goes before it */
+    const char *client_cert_pem; /* shown to the endpoint, never to a proxy: leaf, then its chain */
+    const struct vf_secret *client_key_pem; /* with client_cert_pem; not encrypted */
+
+    const char *tls_server_name; /* told to the endpoint (SNI) and looked for in its certificate
+                                    instead of the URL's host: DNS name or IP address */
+    const char *trust_hint;      /* what helps when the endpoint's certificate is refused; NULL:
+                                    --thumbprint and --ca-file */
 };
 
 struct vf_http;
 
-/* `cancel` may be NULL and must outlive the client. VF_INVALID for a malformed thumbprint or CA,
- * the codes of vf_error_set_errno for a CA file that cannot be opened. A thumbprint goes before the
- * other ways to trust. */
+/* `cancel` may be NULL and must outlive the client. VF_INVALID for a malformed thumbprint, CA or
+ * client certificate, or a key that does not belong to it; the codes of vf_error_set_errno for a CA
+ * file that cannot be opened. A thumbprint goes before the other ways to trust. */
 int vf_http_new(const struct vf_http_options *options, const struct vf_cancel *cancel,
                 struct vf_http **ret_http, struct vf_error **err);
 void vf_http_free(struct vf_http *h); /* after its streams */
@@ -40,12 +52,17 @@ void vf_http_free(struct vf_http *h); /* after its streams */
 struct vf_http_request {
     const char *method; /* NULL: GET, or POST when there is a body */
     const char *url;
-    const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
-    const char *cookie;         /* value of the Cookie header; secret, never logged */
+    const char *const *headers;            /* "Name: value", NULL-terminated; may be NULL */
+    const char *cookie;                    /* value of the Cookie header; secret, never logged */
+    const struct vf_secret *authorization; /* value of the Authorization header, or NULL */
     const void *body;
     size_t body_len;
-    unsigned timeout_ms;     /* whole request; 0: 120 s. Not used by vf_http_open */
-    size_t max_answer_bytes; /* 0: 64 MiB */
+    unsigned timeout_ms;       /* whole request; 0: 120 s. Not used by vf_http_open */
+    int64_t deadline_ms;       /* of vf_http_open, on vf_clock_ms(): past it the wait for the answer
+                                  and every read are VF_RETRY; 0: none */
+    unsigned stall_timeout_ms; /* 0: the client's */
+    const struct vf_cancel *cancel; /* looked at instead of the client's: its child; NULL: that */
+    size_t max_answer_bytes;        /* 0: 64 MiB */
     /* Must not be sent twice: goes over a connection of its own, since libcurl repeats a request by
      * itself when a kept-alive connection turns out to have died. */
     bool once;
@@ -62,6 +79,10 @@ struct vf_http_response {
     size_t body_len;
     char *headers; /* raw, "Name: value\r\n"... of the last answer */
 };
+
+/* The reason (vf_error_reason) of a failure before the first byte of a request went out: it may be
+ * sent again whatever it does. */
+#define VF_HTTP_REASON_NOT_SENT "NotSent"
 
 /* `body` stays the caller's, unchanged until fetch returns or the stream is freed.
  *

@@ -135,7 +135,7 @@ int vf_http_lane_result(const struct vf_http_lane *lane, struct vf_error **err)
     return 0;
 }
 
-int vf_http_lane_error(const struct vf_http_lane *lane, struct vf_error **err)
+static int classify(const struct vf_http_lane *lane, struct vf_error **err)
 {
     long connect_status = 0;
     curl_easy_getinfo(lane->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
@@ -175,4 +175,15 @@ int vf_http_lane_error(const struct vf_http_lane *lane, struct vf_error **err)
         return vf_error_set(err, VF_INTERNAL, "the request to \"%s\" failed: %s", lane->host,
                             reason(lane));
     }
+}
+
+int vf_http_lane_error(const struct vf_http_lane *lane, struct vf_error **err)
+{
+    long sent = 0;
+    int rc = classify(lane, err);
+    curl_easy_getinfo(lane->easy, CURLINFO_REQUEST_SIZE, &sent);
+    if (sent == 0) {
+        vf_error_set_reason(err, VF_HTTP_REASON_NOT_SENT);
+    }
+    return rc;
 }

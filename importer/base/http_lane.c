@@ -11,6 +11,7 @@
 #include "importer/base/http_private.h"
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
+#include "importer/base/secret.h"
 #include "importer/base/sigpipe.h"
 
 /* libcurl bounds one header line (100 KiB), not their number. */
@@ -167,6 +168,17 @@ static bool has_header(const struct vf_http_request *req, const char *name)
     return false;
 }
 
+/* Not an option of libcurl's: of that it keeps a copy that nobody wipes. */
+static int add_secret_header(struct vf_http_lane *lane, const char *name, const char *value,
+                             struct vf_error **err)
+{
+    char *line = vf_xasprintf("%s: %s", name, value);
+    int rc = add_header(lane, line, err);
+    OPENSSL_cleanse(line, strlen(line));
+    free(line);
+    return rc;
+}
+
 static int add_headers(struct vf_http_lane *lane, const struct vf_http_request *req,
                        struct vf_error **err)
 {
@@ -175,11 +187,10 @@ static int add_headers(struct vf_http_lane *lane, const struct vf_http_request *
         rc = add_header(lane, *h, err);
     }
     if (!rc && req->cookie) {
-        /* Not CURLOPT_COOKIE: of that libcurl keeps a copy that nobody wipes. */
-        char *line = vf_xasprintf("Cookie: %s", req->cookie);
-        rc = add_header(lane, line, err);
-        OPENSSL_cleanse(line, strlen(line));
-        free(line);
+        rc = add_secret_header(lane, "Cookie", req->cookie, err);
+    }
+    if (!rc && req->authorization) {
+        rc = add_secret_header(lane, "Authorization", vf_secret_reveal(req->authorization), err);
     }
     /* libcurl would wait up to a second for a "100 Continue", and call any body a form. */
     if (!rc && !has_header(req, "Expect")) {
@@ -308,11 +319,15 @@ int vf_http_lane_start(struct vf_http_lane *lane, const struct vf_http_request *
     lane->result = CURLE_OK;
     lane->curl_text[0] = '\0';
     lane->started_ms = vf_clock_ms();
+    lane->cancel = req->cancel ? req->cancel : lane->client->cancel;
+    lane->deadline_ms = req->deadline_ms ? req->deadline_ms : INT64_MAX;
+    lane->stall_timeout_ms =
+        req->stall_timeout_ms ? req->stall_timeout_ms : lane->client->stall_timeout_ms;
     vf_buf_clear(&lane->answer_headers);
 
     int rc = parse_url(lane, method, req->url, err);
-    if (rc || (rc = vf_cancel_check(lane->client->cancel, err)) ||
-        (rc = set_range(lane, req, err)) || (rc = add_headers(lane, req, err))) {
+    if (rc || (rc = vf_cancel_check(lane->cancel, err)) || (rc = set_range(lane, req, err)) ||
+        (rc = add_headers(lane, req, err))) {
         return rc;
     }
     set_options(lane);
@@ -334,7 +349,7 @@ int vf_http_lane_start(struct vf_http_lane *lane, const struct vf_http_request *
 
 int vf_http_lane_perform(struct vf_http_lane *lane, struct vf_error **err)
 {
-    int rc = vf_cancel_check(lane->client->cancel, err);
+    int rc = vf_cancel_check(lane->cancel, err);
     if (rc || lane->done) {
         return rc;
     }
@@ -376,8 +391,8 @@ void vf_http_timer_start(struct vf_http_timer *t, const struct vf_http_lane *lan
 {
     int64_t now_ms = vf_clock_ms();
     *t = (struct vf_http_timer){
-        .deadline_ms = timeout_ms ? now_ms + timeout_ms : INT64_MAX,
-        .stall_ms = lane->client->stall_timeout_ms,
+        .deadline_ms = timeout_ms ? now_ms + timeout_ms : lane->deadline_ms,
+        .stall_ms = lane->stall_timeout_ms,
         .stall_before_answer = timeout_ms == 0,
         .moved_at_ms = now_ms,
         .moved_bytes = moved_bytes(lane),
@@ -416,14 +431,14 @@ int vf_http_lane_wait(struct vf_http_lane *lane, struct vf_http_timer *t, struct
         return vf_http_timeout_error(lane, t, err);
     }
     struct curl_waitfd fds[VF_CANCEL_MAX_FDS];
-    unsigned n = cancel_fds(lane->client->cancel, fds);
+    unsigned n = cancel_fds(lane->cancel, fds);
     int wait_ms = left_ms < MAX_WAIT_MS ? (int)left_ms : MAX_WAIT_MS;
     CURLMcode code = curl_multi_poll(lane->multi, fds, n, wait_ms, NULL);
     if (code != CURLM_OK) {
         return vf_error_set(err, VF_INTERNAL, "the HTTP engine cannot wait: %s",
                             curl_multi_strerror(code));
     }
-    return vf_cancel_check(lane->client->cancel, err);
+    return vf_cancel_check(lane->cancel, err);
 }
 
 bool vf_http_lane_is_ready(struct vf_http_lane *lane)

@@ -1,8 +1,9 @@
-/* What http.c, http_lane.c, http_stream.c and http_tls.c share. */
+/* What the files http*.c share. */
 #ifndef IMPORTER_BASE_HTTP_PRIVATE_H
 #define IMPORTER_BASE_HTTP_PRIVATE_H
 
 #include <curl/curl.h>
+#include <openssl/x509.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +18,12 @@
 /* Whom to trust; fixed at vf_http_new, read by all threads. */
 struct vf_http_trust {
     char *ca_file;
+    STACK_OF(X509) * roots; /* instead of ca_file; NULL: none */
+    X509 *client_cert;      /* NULL: none */
+    STACK_OF(X509) * client_chain;
+    EVP_PKEY *client_key;
+    char *server_name; /* in place of the URL's host; NULL: that */
+    char *hint;
     bool insecure;
     unsigned char thumbprint[VF_HTTP_SHA256_BYTES];
     unsigned thumbprint_len; /* 0: none, else one of the lengths above */
@@ -49,6 +56,9 @@ struct vf_http_lane {
     bool has_no_body; /* HEAD */
     bool use_range;
     uint64_t range_first, range_last;
+    const struct vf_cancel *cancel;
+    unsigned stall_timeout_ms;
+    int64_t deadline_ms; /* of a stream; INT64_MAX: none */
     bool attached;
     int64_t started_ms;
 
@@ -120,6 +130,13 @@ char *vf_http_find_header(const char *block, const char *name);
 int64_t vf_http_retry_after_ms(const char *block);
 int vf_http_set_status_error(const char *host, long status, const char *header_block,
                              const char *body, struct vf_error **err);
+
+/* http_pem.c */
+
+/* Reads the certificates and the key that the options hold in memory. */
+int vf_http_pem_init(struct vf_http_trust *t, const struct vf_http_options *o,
+                     struct vf_error **err);
+void vf_http_pem_release(struct vf_http_trust *t);
 
 /* http_tls.c */
 

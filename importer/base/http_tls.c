@@ -6,6 +6,8 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,20 +83,37 @@ int vf_http_trust_init(struct vf_http_trust *t, const struct vf_http_options *o,
         vf_error_hint(err, "give 40 or 64 hex digits, with or without colons");
         return VF_INVALID;
     }
-    if (o->ca_file) {
+    t->hint = vf_xstrdup(o->trust_hint);
+    t->server_name = vf_xstrdup(o->tls_server_name);
+    if (o->ca_file && !o->ca_pem) {
         int rc = check_ca_file(o->ca_file, err);
         if (rc) {
             return rc;
         }
         t->ca_file = vf_xstrdup(o->ca_file);
     }
-    return 0;
+    return vf_http_pem_init(t, o, err);
 }
 
 void vf_http_trust_release(struct vf_http_trust *t)
 {
+    vf_http_pem_release(t);
     free(t->ca_file);
-    t->ca_file = NULL;
+    free(t->server_name);
+    free(t->hint);
+    *t = (struct vf_http_trust){0};
+}
+
+static bool verifies_chain(const struct vf_http_trust *t)
+{
+    return t->thumbprint_len == 0 && !t->insecure;
+}
+
+/* What libcurl can do itself. It would let roots and client certificates in memory be seen only
+ * through copies of its own, and knows no other name than the URL's. */
+static bool curl_verifies(const struct vf_http_trust *t)
+{
+    return verifies_chain(t) && !t->roots && !t->client_cert && !t->server_name;
 }
 
 static void note_leaf(struct vf_http_leaf *leaf, const X509 *cert)
@@ -111,6 +130,25 @@ static bool is_pinned(const struct vf_http_trust *t, const struct vf_http_leaf *
     return leaf->seen && memcmp(digest, t->thumbprint, t->thumbprint_len) == 0;
 }
 
+/* As client-go has it: a name is looked for among the alternative names alone, and any certificate
+ * that was given as a root is one. */
+static bool expect_name(X509_STORE_CTX *ctx, const struct vf_http_lane *lane)
+{
+    const char *given = lane->client->trust.server_name;
+    const char *name = given ? given : lane->host;
+    size_t len = strlen(name);
+    bool bracketed = name[0] == '[' && name[len - 1] == ']';
+    char *vf_autofree bare = bracketed ? vf_xstrndup(name + 1, len - 2) : vf_xstrdup(name);
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    bool good =
+        X509_VERIFY_PARAM_set1_ip_asc(param, bare) || X509_VERIFY_PARAM_set1_host(param, bare, 0);
+    ERR_clear_error();
+    return good;
+}
+
 static int on_verify(X509_STORE_CTX *ctx, void *opaque)
 {
     struct vf_http_lane *lane = opaque;
@@ -119,7 +157,7 @@ static int on_verify(X509_STORE_CTX *ctx, void *opaque)
 
     note_leaf(leaf, X509_STORE_CTX_get0_cert(ctx));
     if (trust->thumbprint_len == 0) {
-        int good = X509_verify_cert(ctx);
+        int good = (curl_verifies(trust) || expect_name(ctx, lane)) && X509_verify_cert(ctx) == 1;
         leaf->verify_error = X509_STORE_CTX_get_error(ctx);
         return good;
     }
@@ -136,19 +174,60 @@ void vf_http_tls_init(void)
     lane_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 }
 
+/* The name in the ClientHello (RFC 6066, section 3), which libcurl took from the URL. There is no
+ * other place between its SSL_new() and the handshake, and the object is not const. */
+static void tell_name(const SSL *ssl)
+{
+    const struct vf_http_lane *lane = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), lane_index);
+    const char *name = lane->client->trust.server_name;
+    if (name) {
+        ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
+        SSL_set_tlsext_host_name((SSL *)(uintptr_t)ssl, (uintptr_t)(ip ? NULL : name));
+        ASN1_OCTET_STRING_free(ip);
+        ERR_clear_error();
+    }
+}
+
 /* Without this a body that ends with its connection could be cut short unnoticed: libcurl takes
  * the end of the TCP stream for the end of TLS (RFC 8446, section 6.1; RFC 9112, section 9.8). */
 static void on_info(const SSL *ssl, int where, int value)
 {
+    if (where & SSL_CB_HANDSHAKE_START) {
+        tell_name(ssl);
+    }
     if (where == SSL_CB_READ_ALERT && (value & 0xff) == SSL3_AD_CLOSE_NOTIFY) {
         struct vf_http_lane *lane = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), lane_index);
         lane->close_notified = true;
     }
 }
 
-static bool curl_verifies(const struct vf_http_trust *t)
+/* libcurl loads none for an endpoint that it does not verify. */
+static bool add_roots(X509_STORE *store, const struct vf_http_trust *t)
 {
-    return t->thumbprint_len == 0 && !t->insecure;
+    for (int i = 0; i < sk_X509_num(t->roots); i++) {
+        if (!X509_STORE_add_cert(store, sk_X509_value(t->roots, i))) {
+            return false;
+        }
+    }
+    if (t->roots || !verifies_chain(t)) {
+        return true;
+    }
+    if (t->ca_file) {
+        return X509_STORE_load_file(store, t->ca_file);
+    }
+    const curl_version_info_data *system = curl_version_info(CURLVERSION_NOW);
+    if (!system->cainfo && !system->capath) {
+        return X509_STORE_set_default_paths(store);
+    }
+    return (!system->cainfo || X509_STORE_load_file(store, system->cainfo)) &&
+           (!system->capath || X509_STORE_load_path(store, system->capath));
+}
+
+static bool add_certificates(SSL_CTX *ctx, const struct vf_http_trust *t)
+{
+    return add_roots(SSL_CTX_get_cert_store(ctx), t) &&
+           (!t->client_cert ||
+            SSL_CTX_use_cert_and_key(ctx, t->client_cert, t->client_key, t->client_chain, 1));
 }
 
 static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *opaque)
@@ -165,6 +244,10 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *opaque)
         return CURLE_OUT_OF_MEMORY;
     }
     SSL_CTX_set_info_callback(ssl_ctx, on_info);
+    if (!curl_verifies(trust) && !add_certificates(ssl_ctx, trust)) {
+        ERR_clear_error();
+        return CURLE_SSL_CACERT_BADFILE;
+    }
     if (trust->insecure && trust->thumbprint_len == 0) {
         return CURLE_OK;
     }
@@ -191,9 +274,14 @@ void vf_http_trust_apply(struct vf_http_lane *lane)
 
 static const char *refusal(const struct vf_http_leaf *leaf)
 {
-    /* A good chain that was refused all the same: libcurl did not find the name in it. */
-    return leaf->verify_error == X509_V_OK ? "it is not for this host name"
-                                           : X509_verify_cert_error_string(leaf->verify_error);
+    switch (leaf->verify_error) {
+    case X509_V_OK: /* a good chain that was refused all the same: libcurl looked for the name */
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        return "it is not for this host name";
+    default:
+        return X509_verify_cert_error_string(leaf->verify_error);
+    }
 }
 
 int vf_http_trust_error(const struct vf_http_lane *lane, struct vf_error **err)
@@ -226,6 +314,10 @@ int vf_http_trust_error(const struct vf_http_lane *lane, struct vf_error **err)
                  "the certificate of \"%s\" is not trusted: %s; it has SHA-256 thumbprint %s, "
                  "SHA-1 thumbprint %s",
                  lane->host, refusal(leaf), sha256, sha1);
+    if (lane->client->trust.hint) {
+        vf_error_hint(err, "%s", lane->client->trust.hint);
+        return VF_AUTH;
+    }
     vf_error_hint(err,
                   "compare the thumbprint with the server's own and trust it with --thumbprint "
                   "%s, or give its issuer with --ca-file FILE",

@@ -84,3 +84,27 @@ char *vf_test_certificate_write(const struct vf_test_certificate *c)
     vf_test_check(fclose(f) == 0);
     return path;
 }
+
+static char *take_text(BIO *bio)
+{
+    const char *data = NULL;
+    long n = BIO_get_mem_data(bio, &data);
+    char *text = strndup(data, (size_t)n);
+    vf_test_check(text);
+    BIO_free(bio);
+    return text;
+}
+
+char *vf_test_certificate_pem(const struct vf_test_certificate *c)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    vf_test_check(bio && PEM_write_bio_X509(bio, c->cert));
+    return take_text(bio);
+}
+
+char *vf_test_certificate_key_pem(const struct vf_test_certificate *c)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    vf_test_check(bio && PEM_write_bio_PrivateKey(bio, c->key, NULL, NULL, 0, NULL, NULL));
+    return take_text(bio);
+}

@@ -26,4 +26,8 @@ char *vf_test_certificate_thumbprint(const struct vf_test_certificate *c, const 
 /* As PEM into a new temporary file; caller unlinks and frees. */
 char *vf_test_certificate_write(const struct vf_test_certificate *c);
 
+/* The same, and the key, as text; caller frees. */
+char *vf_test_certificate_pem(const struct vf_test_certificate *c);
+char *vf_test_certificate_key_pem(const struct vf_test_certificate *c);
+
 #endif

@@ -26,6 +26,7 @@ struct vf_test_connection {
     pthread_t thread;
     int fd;
     SSL *ssl; /* NULL: plain */
+    char client_name[64];
     bool broken;
     char head[MAX_HEAD_BYTES + 1];
     size_t head_len;
@@ -224,6 +225,8 @@ static bool serve_one(struct vf_test_connection *c)
     struct vf_test_exchange x = {.head = head, .connection = c};
     char method[16], target[8192];
     vf_test_check(sscanf(head, "%15s %8191s", method, target) == 2);
+    x.server_name = c->ssl ? SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+    x.client_name = c->client_name[0] ? c->client_name : NULL;
     x.method = method;
     x.target = target;
     char *length = vf_test_header(&x, "Content-Length");
@@ -250,6 +253,15 @@ static bool is_tls(const struct vf_test_server *s)
     return s->kind != VF_TEST_PLAIN && s->kind != VF_TEST_SILENT && s->kind != VF_TEST_GIBBERISH;
 }
 
+static void note_client(struct vf_test_connection *c)
+{
+    X509 *cert = SSL_get0_peer_certificate(c->ssl);
+    if (cert) {
+        X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, c->client_name,
+                                  sizeof c->client_name);
+    }
+}
+
 static void *run_connection(void *opaque)
 {
     struct vf_test_connection *c = opaque;
@@ -268,6 +280,7 @@ static void *run_connection(void *opaque)
         c->ssl = SSL_new(s->ctx);
         vf_test_check(c->ssl && SSL_set_fd(c->ssl, c->fd));
         c->broken = SSL_accept(c->ssl) != 1;
+        note_client(c);
     }
     if (s->handler) {
         while (!c->broken && serve_one(c)) {
@@ -328,6 +341,11 @@ static void make_certificates(struct vf_test_server *s)
     s->ctx = SSL_CTX_new(TLS_server_method());
     vf_test_check(s->ctx && SSL_CTX_use_certificate(s->ctx, s->leaf.cert) &&
                   SSL_CTX_use_PrivateKey(s->ctx, s->leaf.key));
+    if (s->kind == VF_TEST_TLS_MUTUAL) {
+        vf_test_check(X509_STORE_add_cert(SSL_CTX_get_cert_store(s->ctx), s->ca.cert) &&
+                      SSL_CTX_set_session_id_context(s->ctx, (const unsigned char *)"test", 4));
+        SSL_CTX_set_verify(s->ctx, SSL_VERIFY_PEER, NULL);
+    }
 }
 
 static void listen_on_free_port(struct vf_test_server *s)
@@ -424,6 +442,23 @@ const char *vf_test_server_sha256(const struct vf_test_server *s)
 const char *vf_test_server_ca_file(const struct vf_test_server *s)
 {
     return s->ca_file;
+}
+
+char *vf_test_server_ca_pem(const struct vf_test_server *s)
+{
+    return vf_test_certificate_pem(&s->ca);
+}
+
+void vf_test_server_issue(const struct vf_test_server *s, const char *common_name,
+                          char **ret_cert_pem, char **ret_key_pem)
+{
+    struct vf_test_certificate_options o = {
+        .common_name = common_name, .days = 30, .issuer = &s->ca};
+    struct vf_test_certificate c;
+    vf_test_certificate_init(&c, &o);
+    *ret_cert_pem = vf_test_certificate_pem(&c);
+    *ret_key_pem = vf_test_certificate_key_pem(&c);
+    vf_test_certificate_release(&c);
 }
 
 unsigned vf_test_server_connections(struct vf_test_server *s)

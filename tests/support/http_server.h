@@ -15,6 +15,7 @@ enum vf_test_server_kind {
     VF_TEST_TLS_SELF_SIGNED, /* for the right names */
     VF_TEST_TLS_WRONG_NAME,  /* signed by the CA, for "elsewhere.test" */
     VF_TEST_TLS_EXPIRED,     /* signed by the CA, until yesterday */
+    VF_TEST_TLS_MUTUAL,      /* as TLS, and asks for a client certificate of the CA; none is fine */
     VF_TEST_SILENT,          /* takes connections and never says a word */
     VF_TEST_GIBBERISH,       /* answers the first bytes with something that is neither */
 };
@@ -28,7 +29,9 @@ struct vf_test_exchange {
     const char *head; /* request line and headers */
     const char *body;
     size_t body_len;
-    bool close; /* set by the handler: no further request on this connection */
+    const char *server_name; /* what TLS's client named (SNI); NULL: nothing */
+    const char *client_name; /* common name of its certificate; NULL: it showed none */
+    bool close;              /* set by the handler: no further request on this connection */
     struct vf_test_connection *connection;
 };
 
@@ -46,6 +49,10 @@ unsigned vf_test_server_port(const struct vf_test_server *s);
 const char *vf_test_server_sha1(const struct vf_test_server *s);
 const char *vf_test_server_sha256(const struct vf_test_server *s);
 const char *vf_test_server_ca_file(const struct vf_test_server *s);
+/* The CA as text; and a certificate with its key that the CA signs for a client. Caller frees. */
+char *vf_test_server_ca_pem(const struct vf_test_server *s);
+void vf_test_server_issue(const struct vf_test_server *s, const char *common_name,
+                          char **ret_cert_pem, char **ret_key_pem);
 
 unsigned vf_test_server_connections(struct vf_test_server *s);
 unsigned vf_test_server_requests(struct vf_test_server *s);
