@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -21,6 +22,29 @@ struct vf_dir {
     struct vf_buf claims; /* the same of this one */
 };
 
+/* Some filesystems (FUSE, SMB) have no fsync of a directory; there is nothing to do then. */
+static int sync_directory(int fd, const char *path, struct vf_error **err)
+{
+    if (fsync(fd) != 0 && errno != EINVAL) {
+        return vf_error_set_errno(err, errno, "cannot make folder \"%s\" durable", path);
+    }
+    return 0;
+}
+
+/* What is durable inside a folder is lost when the folder's own name is. */
+static int sync_parent(const struct vf_dir *d, struct vf_error **err)
+{
+    char *vf_autofree copy = vf_xstrdup(d->path);
+    const char *parent = dirname(copy);
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return 0; /* may be entered but not read: no way to sync it, and no reason to refuse */
+    }
+    int rc = sync_directory(fd, parent, err);
+    close(fd);
+    return rc;
+}
+
 static int open_folder(struct vf_dir *d, struct vf_error **err)
 {
     if (mkdir(d->path, 0755) == 0) {
@@ -39,12 +63,14 @@ static int open_folder(struct vf_dir *d, struct vf_error **err)
     if (faccessat(AT_FDCWD, d->path, W_OK | X_OK, AT_EACCESS) != 0) {
         return vf_error_set_errno(err, errno, "cannot write into folder \"%s\"", d->path);
     }
-    if (flock(d->fd, LOCK_EX | LOCK_NB) != 0) {
+    /* Where a directory cannot be locked (NFS wants it open for writing) the partials' locks are
+     * what there is. */
+    if (flock(d->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         vf_error_set(err, VF_CONFLICT, "another vmferry is writing into \"%s\"", d->path);
         vf_error_hint(err, "wait for it to end, or give another target");
         return VF_CONFLICT;
     }
-    return 0;
+    return d->made ? sync_parent(d, err) : 0;
 }
 
 /* What a killed import had begun. A note that is not ours to understand means nothing of it is. */
@@ -73,7 +99,8 @@ static int write_note(struct vf_dir *d, struct vf_error **err)
     int fd = openat(d->fd, VF_UNFINISHED_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     /* Names are only ever added in one run, so writing from the start loses none. */
     bool ok = fd >= 0 && pwrite(fd, d->claims.data, d->claims.len, 0) == (ssize_t)d->claims.len &&
-              ftruncate(fd, (off_t)d->claims.len) == 0 && fsync(fd) == 0 && fsync(d->fd) == 0;
+              ftruncate(fd, (off_t)d->claims.len) == 0 && fsync(fd) == 0 &&
+              (fsync(d->fd) == 0 || errno == EINVAL);
     int errnum = errno;
     if (fd >= 0) {
         close(fd);
@@ -171,8 +198,5 @@ int vf_dir_retract(struct vf_dir *d, struct vf_error **err)
                                   "\"%s\"",
                                   d->path);
     }
-    if (fsync(d->fd) != 0) {
-        return vf_error_set_errno(err, errno, "cannot make folder \"%s\" durable", d->path);
-    }
-    return 0;
+    return sync_directory(d->fd, d->path, err);
 }

@@ -54,6 +54,7 @@ static int check_free(const char *path, bool overwrite, struct vf_error **err)
     return 0;
 }
 
+/* A partial that nobody holds the lock of. Where locks cannot be had, nobody does. */
 static int remove_stale(const char *partial, struct vf_error **err)
 {
     int fd = open(partial, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -67,7 +68,7 @@ static int remove_stale(const char *partial, struct vf_error **err)
     struct stat st;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         rc = vf_error_set(err, VF_CONFLICT, "\"%s\" exists and is not a regular file", partial);
-    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         vf_error_set(err, VF_CONFLICT, "\"%s\" is being written by another vmferry", partial);
         vf_error_hint(err, "wait for it to end, or give another target");
         rc = VF_CONFLICT;
@@ -108,7 +109,7 @@ int vf_place_check_space(const char *path, uint64_t need_bytes, struct vf_error 
     }
     vf_error_set(err, VF_SPACE,
                  "\"%s\" has %" PRIu64 " MiB free, and the copy may need %" PRIu64 " MiB", folder,
-                 have >> 20, (need_bytes + (1u << 20) - 1) >> 20);
+                 have >> 20, (need_bytes >> 20) + (need_bytes % (1u << 20) != 0));
     vf_error_hint(err, "free space there or give a target on a larger filesystem");
     return VF_SPACE;
 }
@@ -117,7 +118,8 @@ static int sync_folder(const char *path, struct vf_error **err)
 {
     char *vf_autofree folder = folder_of(path);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
+    /* Some filesystems (FUSE, SMB) have no fsync of a directory; there is nothing to do then. */
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL)) {
         int rc = vf_error_set_errno(err, errno, "cannot make folder \"%s\" durable", folder);
         if (fd >= 0) {
             close(fd);
@@ -153,7 +155,8 @@ int vf_place_commit(struct vf_place *p, struct vf_error **err)
 void vf_place_release(struct vf_place *p)
 {
     if (p->reserved) {
-        unlink(p->partial);
+        /* Another may have reserved the same name and be writing: then it is not ours to remove. */
+        remove_stale(p->partial, NULL);
     }
     free(p->path);
     free(p->partial);
