@@ -310,7 +310,8 @@ int vf_lease_complete(struct vf_lease *lease, struct vf_error **err)
     struct vf_retry retry;
     vf_session_retry_init(lease->vs, END_TIMEOUT_MS, true, &retry);
     for (unsigned attempt = 1;; attempt++) {
-        rc = end_once(lease, "HttpNfcLeaseComplete", 0, END_TIMEOUT_MS / 3, &e);
+        /* ONCE: whether it was sent before decides what a fault means. */
+        rc = end_once(lease, "HttpNfcLeaseComplete", VF_CALL_ONCE, END_TIMEOUT_MS / 3, &e);
         if (rc == 0) {
             set_ended(lease);
             return 0;
