@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC2034 # results are globals
 # Debian packages: install what is missing, touch nothing when nothing is. Needs ui.sh.
 
-packages_run=build-essential\ cmake\ ninja-build\ pkg-config
+packages_run="build-essential cmake ninja-build pkg-config"
 packages_run="$packages_run libcurl4-openssl-dev libxml2-dev libcjson-dev libarchive-dev"
 packages_run="$packages_run libdeflate-dev libyaml-dev libssl-dev zlib1g-dev"
-packages_run="$packages_run qemu-utils e2fsprogs curl ca-certificates unzip jq"
+packages_run="$packages_run qemu-utils e2fsprogs ca-certificates jq"
 
 packages_test="$packages_run libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck"
 packages_test="$packages_test libclang-rt-14-dev ccache git python3 python3-pytest"
