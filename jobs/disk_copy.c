@@ -21,7 +21,9 @@ static void start(struct vf_disk_copy *c, const struct vf_copy_env *env, uint64_
     atomic_store(&c->progress.done_bytes, 0);
     atomic_store(&c->progress.data_bytes, 0);
     c->size_bytes = size_bytes;
-    c->progress.total_bytes = size_bytes;
+    if (c->progress.total_bytes != size_bytes) { /* when it starts over, others are reading it */
+        c->progress.total_bytes = size_bytes;
+    }
     if (!c->started) {
         c->started = true;
         vf_report(env->reporter, &(struct vf_event){.type = VF_EVENT_DISK_START,

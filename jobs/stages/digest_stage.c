@@ -6,6 +6,7 @@
 
 #include "converters/disk/bitmap.h"
 #include "importer/base/mem.h"
+#include "importer/base/zero.h"
 #include "jobs/stages/stage.h"
 
 /* Leaves that came in part so far. A source gives a leaf's pieces one after the other from one
@@ -97,6 +98,11 @@ static void give_back(struct digest_stage *d, struct open_leaf *o)
 
 static bool hash_piece(struct digest_stage *d, struct open_leaf *o, const void *buf, uint64_t len)
 {
+    /* A leaf of zeros has the value of zeros, in whatever pieces it came: the stage in front lets
+     * short runs of zeros through as data. */
+    if (buf && !o->has_data && vf_is_zero(buf, (size_t)len)) {
+        buf = NULL;
+    }
     if (buf && !o->has_data) {
         if (!o->ctx) {
             o->ctx = EVP_MD_CTX_new();
