@@ -9,7 +9,7 @@
 #include "importer/base/retry.h"
 
 #define DEFAULT_PARALLEL 4u
-#define MAX_PARALLEL     32u
+#define MAX_PARALLEL     64u
 
 /* Threads: `parallel` workers that take disk after disk, and the keeper. The first error wins. */
 struct run {
