@@ -84,8 +84,13 @@ static int parse_disk(const cJSON *json, size_t index, struct vf_record_disk *d,
         return vf_error_set(err, VF_INVALID, "disk %zu lacks file, format, sizeBytes or digest",
                             index);
     }
-    if (strchr(d->file, '/') || strcmp(d->file, "..") == 0 || strcmp(d->file, ".") == 0) {
+    if (!d->file[0] || strchr(d->file, '/') || strcmp(d->file, "..") == 0 ||
+        strcmp(d->file, ".") == 0) {
         return vf_error_set(err, VF_INVALID, "disk %zu names a file outside the folder", index);
+    }
+    if (strcmp(d->format, "raw") != 0 && strcmp(d->format, "qcow2") != 0) {
+        return vf_error_set(err, VF_INVALID, "disk %zu has format \"%s\", not raw or qcow2", index,
+                            d->format);
     }
     return 0;
 }
