@@ -203,7 +203,7 @@ static int add_tags(struct vf_vsphere *vs, struct inventory *inv, struct vf_vm_n
     if (!must && !(q && q->want_tags)) {
         return 0;
     }
-    struct vf_vm **vms = vf_xcalloc(inv->n, sizeof *vms);
+    struct vf_vm **vms = vf_xcalloc(inv->n, sizeof(void *));
     for (size_t i = 0; i < inv->n; i++) {
         vms[i] = &inv->drafts[i].vm;
     }

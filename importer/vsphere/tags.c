@@ -256,7 +256,7 @@ static int attach(struct rest *r, struct vf_vm *vm, const cJSON *ids, struct vf_
     const cJSON *id;
     cJSON_ArrayForEach(id, ids)
     {
-        const char *text = cJSON_GetStringValue(id), *name;
+        const char *text = cJSON_GetStringValue(id), *name = NULL;
         if (!text || strlen(text) > MAX_ID) {
             return vf_error_set(err, VF_INVALID, "the tagging service sent a tag without id");
         }

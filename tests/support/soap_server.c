@@ -19,6 +19,7 @@ struct count {
 struct vf_test_soap {
     struct vf_test_server *server;
     vf_test_soap_fn *fn;
+    void (*rest)(struct vf_test_exchange *x, void *opaque);
     void *opaque;
     pthread_mutex_t lock; /* of what follows */
     struct count counts[MAX_METHODS];
@@ -122,13 +123,16 @@ static void handle_soap(struct vf_test_soap *s, struct vf_test_exchange *x)
 
 static void handle(struct vf_test_exchange *x, void *opaque)
 {
+    struct vf_test_soap *s = opaque;
     if (strcmp(x->target, "/sdk/vimServiceVersions.xml") == 0) {
         vf_test_answer(x, 200, "Content-Type: text/xml\r\n",
                        "<namespaces version=\"1.0\"><namespace><name>urn:vim25</name>"
                        "<version>uA046D008</version><priorVersions><version>8.0.2.0</version>"
                        "<version>7.0.3.0</version></priorVersions></namespace></namespaces>");
     } else if (strcmp(x->target, "/sdk") == 0) {
-        handle_soap(opaque, x);
+        handle_soap(s, x);
+    } else if (s->rest) {
+        s->rest(x, s->opaque);
     } else {
         vf_test_answer(x, 404, "", "no such page");
     }
@@ -142,6 +146,12 @@ struct vf_test_soap *vf_test_soap_start(vf_test_soap_fn *fn, void *opaque)
     pthread_mutex_init(&s->lock, NULL);
     s->server = vf_test_server_start(VF_TEST_TLS, handle, s);
     return s;
+}
+
+void vf_test_soap_set_rest(struct vf_test_soap *s,
+                           void (*rest)(struct vf_test_exchange *x, void *opaque))
+{
+    s->rest = rest;
 }
 
 void vf_test_soap_stop(struct vf_test_soap *s)

@@ -30,6 +30,11 @@ typedef const char *vf_test_soap_fn(const struct vf_test_soap_call *call, void *
 struct vf_test_soap *vf_test_soap_start(vf_test_soap_fn *fn, void *opaque);
 void vf_test_soap_stop(struct vf_test_soap *s);
 
+/* What it says to anything but SOAP, at first 404 to all. Before the first request. */
+struct vf_test_exchange;
+void vf_test_soap_set_rest(struct vf_test_soap *s,
+                           void (*rest)(struct vf_test_exchange *x, void *opaque));
+
 unsigned vf_test_soap_count(struct vf_test_soap *s, const char *method);
 
 /* Options that reach it: user "u", password "p4ssw0rd". Release with vf_secret_free(password). */

@@ -8,10 +8,10 @@
 
 #include <cmocka.h>
 
-#include "importer/base/clock.h"
 #include "importer/base/mem.h"
 #include "importer/vsphere/snapshot.h"
 #include "tests/support/check.h"
+#include "tests/support/http_server.h"
 #include "tests/support/soap_server.h"
 
 #define NEEDED                                                                                     \
@@ -224,18 +224,29 @@ static void test_session__clean_up_goes_on_after_cancellation(void **state)
     vf_cancel_free(cancel);
 }
 
+static void no_page(struct vf_test_exchange *x, void *opaque)
+{
+    (void)opaque;
+    vf_test_answer(x, 404, "", "no such page");
+}
+
 static void test_session__what_is_no_vsphere_is_invalid(void **state)
 {
     (void)state;
-    struct vf_test_soap *s = vf_test_soap_start(refuse, NULL);
-    struct vf_vsphere_options o = vf_test_soap_options(s);
+    struct vf_test_server *s = vf_test_server_start(VF_TEST_TLS, no_page, NULL);
+    struct vf_secret *password = vf_secret_new("x", 1);
+    struct vf_vsphere_options o = {.url = vf_test_server_url(s),
+                                   .user = "u",
+                                   .password = password,
+                                   .http = {.ca_file = vf_test_server_ca_file(s), .proxy = ""}};
     struct vf_error *err = NULL;
     struct vf_vsphere *vs = NULL;
-    o.url = "http://127.0.0.1";
     assert_int_equal(vf_vsphere_login(&o, NULL, &vs, &err), VF_INVALID);
+    assert_non_null(strstr(vf_error_message(err), "HTTP 404"));
+    assert_non_null(vf_error_get_hint(err));
     vf_error_free(err);
-    vf_secret_free((struct vf_secret *)(uintptr_t)o.password);
-    vf_test_soap_stop(s);
+    vf_secret_free(password);
+    vf_test_server_stop(s);
 }
 
 int main(void)
