@@ -75,7 +75,8 @@ ui_done "$vmferry"
 
 ui_step "simulated vCenter"
 simulator_build "$top/tests/peers/vsphere" "$cache"
-simulator_start "$scratch/simulator" --demo --cache "$cache/simulator-disks"
+# Each stream about as fast as an ESXi host deflates one, so that there is a progress to be seen.
+simulator_start "$scratch/simulator" --demo --nfc-rate 25000000 --cache "$cache/simulator-disks"
 ready=$scratch/simulator/ready.json
 url=$(jq -r .url "$ready")
 user=$(jq -r .user "$ready")
@@ -110,13 +111,14 @@ Done in $(($(ui_now) - started)) s. The result, with what it occupies:
 EOT
 find "$result/$vm" -type f -exec du -h {} + | sort -k 2 | sed 's/^/  /'
 cat <<EOT
-The .img files are raw disks (sparse), vmferry.json records
-their digests, and manifests.yaml has the DataVolume and VirtualMachine objects for KubeVirt.
+The .img files are raw disks (sparse), vmferry.json records their digests, and manifests.yaml has
+the DataVolume and VirtualMachine objects for KubeVirt.
 
-The same against a real vCenter or ESXi, reading only:
+The same against a real vCenter or ESXi host; the VM stays as it is, but for a snapshot that is
+taken for the copy and removed after it:
   export VMFERRY_SOURCE=https://vcenter.example.org VMFERRY_USER=administrator@vsphere.local
   "$vmferry" inventory --ca-file vcenter-ca.pem
   "$vmferry" import --ca-file vcenter-ca.pem --vm NAME --to dir:./NAME
-It asks for the password (or give --password-file FILE). Without a CA file, --thumbprint HEX trusts
-one certificate; a wrong one is refused with the thumbprint that was seen.
+It asks for the password, or takes --password-file FILE. Instead of --ca-file, --thumbprint HEX
+trusts one certificate; another one is refused, and its thumbprint is shown.
 EOT

@@ -83,7 +83,7 @@ int vf_digest_format(const struct vf_digest *d, char **ret_text, struct vf_error
         return vf_error_set(err, VF_INTERNAL, "SHA-256 failed");
     }
     char *text = vf_xcalloc(sizeof VF_DIGEST_PREFIX + (size_t)VF_LEAF_VALUE_BYTES * 2, 1);
-    strcpy(text, VF_DIGEST_PREFIX);
+    memcpy(text, VF_DIGEST_PREFIX, sizeof VF_DIGEST_PREFIX);
     for (unsigned i = 0; i < VF_LEAF_VALUE_BYTES; i++) {
         static const char hex[] = "0123456789abcdef";
         char *at = text + sizeof VF_DIGEST_PREFIX - 1 + (size_t)i * 2;

@@ -150,7 +150,7 @@ char *vf_name_to_annotation(const char *s, size_t max_len)
         while (at > 0 && ((unsigned char)clean[at] & 0xc0) == 0x80) {
             at--;
         }
-        strcpy(clean + at, ELLIPSIS); /* fits: it stands within what was longer */
+        memcpy(clean + at, ELLIPSIS, sizeof ELLIPSIS); /* fits: it stands within what was longer */
     }
     return clean;
 }

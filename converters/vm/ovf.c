@@ -245,7 +245,7 @@ static int find_envelope(struct ovf_parser *p, const xmlDoc *doc, struct vf_erro
     while (p->envelope && p->envelope->type != XML_ELEMENT_NODE) {
         p->envelope = p->envelope->next;
     }
-    if (!vf_xml_is(p->envelope, NULL, "Envelope")) {
+    if (!p->envelope || !vf_xml_is(p->envelope, NULL, "Envelope")) {
         return vf_error_set(err, VF_INVALID, "not an OVF descriptor");
     }
     const char *ns = p->envelope->ns ? (const char *)p->envelope->ns->href : "";
