@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "converters/disk/image.h"
 #include "converters/disk/qemu_img.h"
@@ -218,12 +219,21 @@ static int check_raw(const char *path, struct vf_error **err)
     return VF_INVALID;
 }
 
+static bool is_vmdk(enum vf_image_kind kind)
+{
+    return kind >= VF_IMAGE_VMDK_DESCRIPTOR && kind <= VF_IMAGE_VMDK_SESPARSE;
+}
+
 static int convert_path(struct convert *c, struct vf_error **err)
 {
     const char *format = c->options->source_format;
     enum vf_image_kind kind;
     int rc = format && strcmp(format, "raw") == 0 ? kind_by_name(format, &kind, err)
                                                   : vf_probe_file(c->options->source, &kind, err);
+    if (rc == 0 && format && strcmp(format, "vmdk") == 0 && !is_vmdk(kind)) {
+        rc = vf_error_set(err, VF_INVALID, "\"%s\" is a %s, not a VMDK", c->options->source,
+                          vf_image_kind_name(kind));
+    }
     if (rc == 0 && format && strcmp(format, "vmdk") != 0) {
         enum vf_image_kind wanted;
         rc = kind_by_name(format, &wanted, err);
@@ -267,6 +277,9 @@ static int commit(struct convert *c, struct vf_convert_result *ret_result, struc
     int rc = 0;
     for (size_t i = 0; i < c->n_copies && rc == 0; i++) {
         rc = vf_disk_copy_commit(&c->copies[i], err);
+        for (size_t j = 0; rc && j < i && !c->options->overwrite; j++) {
+            unlink(c->copies[j].place.path); /* all or none */
+        }
     }
     if (rc == 0 && ret_result) {
         ret_result->size_bytes = c->copies[0].size_bytes;

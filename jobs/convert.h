@@ -14,8 +14,7 @@
 struct vf_convert_options {
     const char *source;        /* path, or "-" for standard input (streamOptimized VMDK or OVA) */
     const char *source_format; /* --from; NULL: probed */
-    const char *target;        /* path; an OVA with several disks: a directory, or a path into which
-                                  "-N" is put before the suffix */
+    const char *target;        /* path; with several disks in an OVA "-N" comes before its suffix */
     enum vf_format format;     /* VF_FORMAT_AUTO: by the suffix of target, else raw */
     bool overwrite;
     bool digest;      /* compute it and report it */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "converters/vm/manifest.h"
 #include "converters/vm/names.h"
@@ -169,14 +170,31 @@ static int write_record(struct vf_import *im, const struct vf_vm *vm, struct vf_
     return vf_place_write_file(path, text, true, err);
 }
 
+/* Images of the earlier import in this folder that the new one does not have. */
+static void remove_replaced(const struct vf_import *im, const struct vf_record *earlier)
+{
+    for (size_t i = 0; i < earlier->n_disks; i++) {
+        char *vf_autofree path = vf_dir_join(im->dir, earlier->disks[i].file);
+        bool kept = false;
+        for (size_t j = 0; j < im->n_copies; j++) {
+            kept = kept || strcmp(im->copies[j].place.path, path) == 0;
+        }
+        if (!kept) {
+            unlink(path);
+        }
+    }
+}
+
 int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err)
 {
     vf_report_phase(im->reporter, vm->name, "finish", "writing manifests and record");
+    struct vf_record earlier = {0};
     int rc = vf_cancel_check(im->cancel, err);
     if (rc == 0) {
         rc = build_manifests(im, vm, err);
     }
     if (rc == 0) {
+        (void)vf_record_load(vf_dir_path(im->dir), &earlier, NULL);
         rc = vf_dir_retract(im->dir, err);
     }
     im->progress = VF_IMPORT_COMMITTING;
@@ -192,7 +210,9 @@ int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_err
     }
     if (rc == 0) {
         im->progress = VF_IMPORT_WHOLE;
+        remove_replaced(im, &earlier);
     }
+    vf_record_release(&earlier);
     return rc;
 }
 

@@ -8,6 +8,7 @@
 
 #define REGION_BYTES VF_LEAF_BYTES
 #define WINDOW_BYTES (256u << 20) /* extents are asked for in windows of this */
+#define MAX_REGIONS  34u          /* under way at once */
 #define MAX_EXTENTS  64u          /* data extents kept apart within one region */
 
 /* Shared by the slots of one transfer. */
@@ -173,7 +174,8 @@ int vf_transfer_disk(struct vf_disk *disk, struct vf_sink *sink, struct vf_pool 
                          .sink = sink,
                          .progress = progress,
                          .ordered = (sink->caps & parallel) != parallel};
-    unsigned slots = disk->flags & VF_DISK_SERIAL ? 1 : vf_pool_threads(pool) + 2;
+    unsigned slots = vf_pool_threads(pool) + 2;
+    slots = slots < MAX_REGIONS ? slots : MAX_REGIONS;
     int rc = vf_lane_new(pool, slots, &region_ops, &t, cancel, &t.lane, err);
     if (rc) {
         return rc;

@@ -13,9 +13,9 @@
 #include "jobs/digest.h"
 
 /* Copy [0, disk->size_bytes) of `disk` into `sink`, each byte once, holes as zero; in ascending
- * order if the sink needs it. Reads go out in parallel on `pool` unless the disk is VF_DISK_SERIAL.
- * `progress` (may be NULL) gets source_bytes. `cancel` (may be NULL) is triggered on failure.
- * Does not finish the sink. */
+ * order if the sink needs it. Reads go out in parallel on `pool`.
+ * `progress` (may be NULL) gets source_bytes. `cancel` (may be NULL) is triggered when a task of
+ * the pool fails. Does not finish the sink. */
 int vf_transfer_disk(struct vf_disk *disk, struct vf_sink *sink, struct vf_pool *pool,
                      struct vf_progress *progress, struct vf_cancel *cancel, struct vf_error **err);
 

@@ -83,13 +83,14 @@ int vf_verify_run(const char *dir, unsigned threads, struct vf_reporter *reporte
         }
         vf_error_free(e);
     }
-    if (n_bad > 0) {
+    if (rc == VF_CANCELLED) {
+        vf_cancel_check(cancel, err);
+    } else if (n_bad > 0) {
         rc = vf_error_code(first);
-        if (rc != VF_CANCELLED) {
-            vf_error_wrap(&first, rc, "%u of %zu disks failed", n_bad, record.n_disks);
-        }
+        vf_error_wrap(&first, rc, "%u of %zu disks failed", n_bad, record.n_disks);
         vf_error_move(err, &first);
     }
+    vf_error_free(first);
     vf_pool_free(pool);
     vf_record_release(&record);
     return rc;

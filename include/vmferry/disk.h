@@ -1,7 +1,7 @@
 /* Contract: random access to the logical content of one disk, read-only.
  *
- * Implementations embed `struct vf_disk` as their first member. Unless VF_DISK_SERIAL is set, pread
- * and extents may be called by any number of threads at once.
+ * Implementations embed `struct vf_disk` as their first member. pread and
+ * extents may be called by any number of threads at once, pread from within an extents callback too.
  */
 #ifndef VMFERRY_DISK_H
 #define VMFERRY_DISK_H
@@ -39,14 +39,9 @@ struct vf_disk_ops {
     void (*free)(struct vf_disk *d);
 };
 
-enum vf_disk_flag {
-    VF_DISK_SERIAL = 1 << 0, /* one caller at a time */
-};
-
 struct vf_disk {
     const struct vf_disk_ops *ops;
     uint64_t size_bytes;
-    unsigned flags;
 };
 
 void vf_disk_free(struct vf_disk *d); /* NULL is fine */

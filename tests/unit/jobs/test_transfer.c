@@ -20,11 +20,11 @@
 
 #define MIB (1024u * 1024u)
 
-/* A disk in memory whose extents are those of an image; may fail, and knows who is inside. */
+/* A disk in memory whose extents are those of an image; may fail. */
 struct memory_disk {
     struct vf_disk base;
     struct vmdk_image image;
-    atomic_uint readers, most_readers, n_reads;
+    atomic_uint n_reads;
     unsigned fail_read; /* 1-based; 0: never */
     bool fail_extents;
 };
@@ -59,13 +59,8 @@ static int memory_pread(struct vf_disk *d, void *buf, size_t len_bytes, uint64_t
 {
     struct memory_disk *m = (struct memory_disk *)d;
     vf_test_check(len_bytes > 0 && len_bytes <= d->size_bytes - offset_bytes);
-    unsigned now = atomic_fetch_add(&m->readers, 1) + 1;
-    unsigned most = atomic_load(&m->most_readers);
-    while (now > most && !atomic_compare_exchange_weak(&m->most_readers, &most, now)) {
-    }
     bool fail = atomic_fetch_add(&m->n_reads, 1) + 1 == m->fail_read;
     memcpy(buf, m->image.content + offset_bytes, len_bytes);
-    atomic_fetch_sub(&m->readers, 1);
     return fail ? vf_error_set(err, VF_RETRY, "a read failed") : 0;
 }
 
@@ -140,7 +135,6 @@ static void test_transfer__layouts_arrive_once_in_any_sink(void **state)
     for (unsigned i = 0; i < 40; i++) {
         uint64_t sectors = i < 4 ? i + 1 : 1 + vmdk_random(&rng) % 40000;
         struct memory_disk *d = new_disk(sectors, 8u << i % 7, i + 1);
-        d->base.flags = i % 5 == 4 ? VF_DISK_SERIAL : 0;
         copy_well(d, caps[i % 4]);
         vf_disk_free(&d->base);
     }
@@ -160,16 +154,6 @@ static void test_transfer__many_small_extents_are_joined(void **state)
     }
     copy_well(d, 0);
     copy_well(d, MEMORY_SINK_ALL);
-    vf_disk_free(&d->base);
-}
-
-static void test_transfer__serial_disk_has_one_reader(void **state)
-{
-    (void)state;
-    struct memory_disk *d = new_disk(20 * 2048, 128, 3);
-    d->base.flags = VF_DISK_SERIAL;
-    copy_well(d, MEMORY_SINK_ALL);
-    assert_int_equal(d->most_readers, 1);
     vf_disk_free(&d->base);
 }
 
@@ -254,7 +238,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transfer__layouts_arrive_once_in_any_sink),
         cmocka_unit_test(test_transfer__many_small_extents_are_joined),
-        cmocka_unit_test(test_transfer__serial_disk_has_one_reader),
         cmocka_unit_test(test_transfer__empty_disk_is_fine),
         cmocka_unit_test(test_transfer__first_failure_is_told),
         cmocka_unit_test(test_transfer__cancellation_ends_it_soon),
