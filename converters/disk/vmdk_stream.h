@@ -31,10 +31,9 @@ uint64_t vf_vmdk_stream_capacity_bytes(const struct vf_vmdk_stream *s);
 
 /* Decode everything into `sink`: each byte of the capacity comes once, as data or zero; in
  * ascending order if the sink is not VF_SINK_RANDOM and VF_SINK_PARALLEL. Grains inflate on `pool`,
- * in memory bounded by the number of its threads. `cancel` (may be NULL) is triggered when a task of the pool
- * fails.
- * VF_INVALID: damage, with the stream's offset; VF_UNSUPPORTED: grains out of order onto a sink
- * that takes ordered data only. Does not finish the sink. */
+ * in memory bounded by the number of its threads. `cancel` (may be NULL) is triggered when a task
+ * of the pool fails. VF_INVALID: damage, with the stream's offset; VF_UNSUPPORTED: grains out of
+ * order onto a sink that takes ordered data only. Does not finish the sink. */
 int vf_vmdk_stream_decode(struct vf_vmdk_stream *s, struct vf_sink *sink, struct vf_pool *pool,
                           struct vf_cancel *cancel, struct vf_error **err);
 

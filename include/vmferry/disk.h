@@ -1,7 +1,8 @@
 /* Contract: random access to the logical content of one disk, read-only.
  *
  * Implementations embed `struct vf_disk` as their first member. pread and
- * extents may be called by any number of threads at once, pread from within an extents callback too.
+ * extents may be called by any number of threads at once, pread from within an extents callback
+ * too.
  */
 #ifndef VMFERRY_DISK_H
 #define VMFERRY_DISK_H
