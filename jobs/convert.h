@@ -18,7 +18,7 @@ struct vf_convert_options {
     enum vf_format format;     /* VF_FORMAT_AUTO: by the suffix of target, else raw */
     bool overwrite;
     bool digest;      /* compute it and report it */
-    unsigned threads; /* 0: one a core */
+    unsigned threads; /* 0: vf_pool_new decides */
 };
 
 struct vf_convert_result {

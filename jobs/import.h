@@ -32,7 +32,7 @@ struct vf_import_options {
     bool overwrite;          /* replace an earlier import of this directory */
     bool no_quiesce;         /* do not even ask the guest to freeze */
     unsigned parallel_disks; /* 0: 4 */
-    unsigned threads;        /* inflating threads for all disks together; 0: one a core */
+    unsigned threads;        /* inflating threads for all disks together; 0: vf_pool_new decides */
 
     const char *namespace_name; /* for the manifests; NULL: none written in */
     const char *storage_class;  /* NULL: the cluster's default */

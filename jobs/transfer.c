@@ -174,7 +174,7 @@ int vf_transfer_disk(struct vf_disk *disk, struct vf_sink *sink, struct vf_pool 
                          .sink = sink,
                          .progress = progress,
                          .ordered = (sink->caps & parallel) != parallel};
-    unsigned slots = vf_pool_threads(pool) + 2;
+    unsigned slots = vf_pool_threads(pool) + 1;
     slots = slots < MAX_REGIONS ? slots : MAX_REGIONS;
     int rc = vf_lane_new(pool, slots, &region_ops, &t, cancel, &t.lane, err);
     if (rc) {

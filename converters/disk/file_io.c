@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -54,6 +55,37 @@ int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
         offset_bytes += (uint64_t)n;
     }
     return 0;
+}
+
+void vf_bulk_open(struct vf_bulk *b, const char *path)
+{
+    atomic_init(&b->fd, open(path, O_WRONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW));
+}
+
+void vf_bulk_close(struct vf_bulk *b)
+{
+    if (atomic_load(&b->fd) >= 0) {
+        close(atomic_load(&b->fd));
+    }
+}
+
+int vf_bulk_pwrite(struct vf_bulk *b, int fd, const char *path, const void *buf, size_t len_bytes,
+                   uint64_t offset_bytes, struct vf_error **err)
+{
+    int bulk_fd = atomic_load(&b->fd);
+    size_t direct = len_bytes - len_bytes % VF_BULK_ALIGN;
+    bool aligned = (uintptr_t)buf % VF_BULK_ALIGN == 0 && offset_bytes % VF_BULK_ALIGN == 0;
+    ssize_t n = 0;
+    if (bulk_fd >= 0 && aligned && direct >= VF_BULK_MIN_BYTES) {
+        /* Whatever is short or refused here, the buffered write below does or explains. */
+        n = pwrite(bulk_fd, buf, direct, (off_t)offset_bytes);
+        n = n < 0 ? 0 : n;
+        if (n == (ssize_t)len_bytes) {
+            return vf_inject("image.write", err);
+        }
+    }
+    return vf_file_pwrite(fd, path, (const char *)buf + n, len_bytes - (size_t)n,
+                          offset_bytes + (uint64_t)n, err);
 }
 
 int vf_file_pread_upto(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,

@@ -4,6 +4,7 @@
 #ifndef CONVERTERS_DISK_FILE_IO_H
 #define CONVERTERS_DISK_FILE_IO_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,22 @@
 int vf_file_create(const char *path, int *ret_fd, struct vf_error **err);
 
 int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
+                   uint64_t offset_bytes, struct vf_error **err);
+
+/* A second descriptor of the same file for the bulk of the data, past the page cache: a copy is
+ * larger than memory and is read by somebody else, so caching it costs much and serves nobody. */
+struct vf_bulk {
+    atomic_int fd; /* -1: the filesystem cannot; buffered writes serve then */
+};
+
+#define VF_BULK_ALIGN     4096u       /* of memory, offset and length */
+#define VF_BULK_MIN_BYTES (64u << 10) /* less is gathered better by the cache */
+
+void vf_bulk_open(struct vf_bulk *b, const char *path); /* of a file that exists; cannot fail */
+void vf_bulk_close(struct vf_bulk *b);
+
+/* As vf_file_pwrite, by the bulk descriptor where alignment and filesystem let it. */
+int vf_bulk_pwrite(struct vf_bulk *b, int fd, const char *path, const void *buf, size_t len_bytes,
                    uint64_t offset_bytes, struct vf_error **err);
 
 /* *ret_n is less than len_bytes only at the end of the file. */

@@ -28,6 +28,7 @@ struct cached_table {
 struct qcow2_sink {
     struct vf_sink base;
     int fd;
+    struct vf_bulk bulk;
     char *path;
     uint64_t n_l1;
 
@@ -168,7 +169,7 @@ static int qcow2_write(struct vf_sink *s, const void *buf, size_t len_bytes, uin
         if (rc == 0) {
             /* A cluster written in part for the first time reads as zero elsewhere: it lies behind
              * what was the end of the file. */
-            rc = vf_file_pwrite(q->fd, q->path, p, (size_t)n, host, err);
+            rc = vf_bulk_pwrite(&q->bulk, q->fd, q->path, p, (size_t)n, host, err);
         }
         if (rc) {
             return rc;
@@ -369,6 +370,7 @@ static void qcow2_free(struct vf_sink *s)
         free(q->cache[i].bytes);
     }
     pthread_mutex_destroy(&q->lock);
+    vf_bulk_close(&q->bulk);
     close(q->fd);
     free(q->l1);
     free(q->path);
@@ -404,6 +406,7 @@ int vf_qcow2_sink_create(const char *path, uint64_t size_bytes, struct vf_sink *
                                        VF_SINK_READABLE | VF_SINK_STARTS_ZERO};
     q->fd = fd;
     q->path = vf_xstrdup(path);
+    vf_bulk_open(&q->bulk, path);
     q->n_l1 = (size_bytes + L2_SPAN - 1) / L2_SPAN;
     q->l1 = vf_xcalloc(q->n_l1, sizeof *q->l1);
     q->next_cluster = 1; /* the header's */

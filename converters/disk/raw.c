@@ -11,6 +11,7 @@
 struct raw_sink {
     struct vf_sink base;
     int fd;
+    struct vf_bulk bulk;
     char *path;
 };
 
@@ -18,7 +19,7 @@ static int raw_write(struct vf_sink *s, const void *buf, size_t len_bytes, uint6
                      struct vf_error **err)
 {
     struct raw_sink *r = (struct raw_sink *)s;
-    return vf_file_pwrite(r->fd, r->path, buf, len_bytes, offset_bytes, err);
+    return vf_bulk_pwrite(&r->bulk, r->fd, r->path, buf, len_bytes, offset_bytes, err);
 }
 
 static int raw_zero(struct vf_sink *s, uint64_t offset_bytes, uint64_t length_bytes,
@@ -51,6 +52,7 @@ static int raw_flush(struct vf_sink *s, struct vf_error **err)
 static void raw_free(struct vf_sink *s)
 {
     struct raw_sink *r = (struct raw_sink *)s;
+    vf_bulk_close(&r->bulk);
     close(r->fd);
     free(r->path);
     free(r);
@@ -86,6 +88,7 @@ int vf_raw_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **r
                                        VF_SINK_READABLE | VF_SINK_STARTS_ZERO};
     r->fd = fd;
     r->path = vf_xstrdup(path);
+    vf_bulk_open(&r->bulk, path);
     *ret_sink = &r->base;
     return 0;
 }

@@ -331,7 +331,7 @@ int vf_vmdk_stream_decode(struct vf_vmdk_stream *s, struct vf_sink *sink, struct
                                            .capacity_bytes = s->capacity_bytes,
                                            .grain_bytes = s->grain_bytes,
                                            .ordered = (sink->caps & parallel) != parallel};
-    unsigned slots = vf_pool_threads(pool) + 2;
+    unsigned slots = vf_pool_threads(pool) + 1;
     slots = slots < MAX_BATCHES ? slots : MAX_BATCHES;
     int rc = vf_lane_new(pool, slots, &vf_inflate_lane_ops, &s->target, cancel, &s->lane, err);
     if (rc) {

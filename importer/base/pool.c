@@ -61,7 +61,7 @@ static void *work(void *opaque)
 struct vf_pool *vf_pool_new(unsigned threads)
 {
     if (threads == 0) {
-        threads = usable_cores();
+        threads = usable_cores() + 2;
     }
     threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
 

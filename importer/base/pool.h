@@ -15,7 +15,8 @@
 
 struct vf_pool;
 
-/* threads 0: one a core, at most 64. NULL when no thread can be had. */
+/* threads 0: one a core and two more, as some wait for storage; at most 64. NULL when no thread can
+ * be had. */
 struct vf_pool *vf_pool_new(unsigned threads);
 void vf_pool_free(struct vf_pool *p); /* no lane may be left; joins */
 unsigned vf_pool_threads(const struct vf_pool *p);

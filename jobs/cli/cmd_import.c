@@ -179,7 +179,8 @@ static const struct vf_option target_options[] = {
     {.name = "threads",
      .kind = VF_OPTION_NUMBER,
      .value = "N",
-     .help = "threads that inflate, for all disks together; one a core unless said otherwise",
+     .help = "threads that inflate, for all disks together; one a core and two more unless said "
+             "otherwise",
      .min = 1,
      .max = 256,
      .offset = offsetof(struct import_args, threads)},

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/support/disk_check.h"
+#include "tests/support/vmdk_writer.h"
 
 #define MIB (1024u * 1024u)
 
@@ -126,6 +127,61 @@ static void test_file_pwrite__full_disk_is_space_with_a_hint(void **state)
     scratch_release(dir);
 }
 
+/* Any alignment of memory, offset and length, past the cache or through it, beside buffered writes
+ * and zeroing of the same file: what is read back is what was written last. */
+static void check_bulk(bool direct)
+{
+    char *dir = scratch_new();
+    const char *path = scratch_path(dir, "image");
+    struct vf_error *err = NULL;
+    struct vf_bulk bulk;
+    size_t size = 4 * MIB;
+    char *model = calloc(1, size), *back = malloc(size), *data = aligned_alloc(4096, size);
+    uint64_t seed = 7;
+    int fd;
+    assert_int_equal(vf_file_create(path, &fd, &err), 0);
+    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    vf_bulk_open(&bulk, path);
+    if (!direct) {
+        vf_bulk_close(&bulk);
+        atomic_store(&bulk.fd, -1);
+    }
+    for (size_t i = 0; i < size; i++) {
+        data[i] = (char)(i * 131 >> 3);
+    }
+    for (unsigned i = 0; i < 400; i++) {
+        size_t unit = i % 3 ? 4096 : 512;
+        size_t at = vmdk_random(&seed) % (size / unit) * unit;
+        size_t len = 1 + vmdk_random(&seed) % (size - at);
+        len = i % 5 ? (len + unit - 1) / unit * unit : len;
+        size_t from = i % 7 ? 0 : 512; /* memory that is not aligned */
+        len = len > size - at ? size - at : len;
+        len = len > size - from ? size - from : len;
+        if (i % 4 == 3) {
+            assert_int_equal(vf_file_zero(fd, path, at, len, &err), 0);
+            memset(model + at, 0, len);
+        } else {
+            assert_int_equal(vf_bulk_pwrite(&bulk, fd, path, data + from, len, at, &err), 0);
+            memcpy(model + at, data + from, len);
+        }
+    }
+    assert_int_equal(vf_file_pread(fd, path, back, size, 0, &err), 0);
+    assert_memory_equal(back, model, size);
+    vf_bulk_close(&bulk);
+    close(fd);
+    free(model);
+    free(back);
+    free(data);
+    scratch_release(dir);
+}
+
+static void test_bulk_pwrite__any_mix_reads_back(void **state)
+{
+    (void)state;
+    check_bulk(true);
+    check_bulk(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_file_pread__end_of_file_is_damage),
         cmocka_unit_test(test_file_zero__reads_as_zero_and_frees_blocks),
         cmocka_unit_test(test_file_pwrite__full_disk_is_space_with_a_hint),
+        cmocka_unit_test(test_bulk_pwrite__any_mix_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
