@@ -1,5 +1,6 @@
 #include "importer/base/json.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,33 @@ void vf_json_append_string(cJSON *array, const char *value)
     if (value) {
         append(array, new_string(value));
     }
+}
+
+static void wipe(char *text)
+{
+    if (text) {
+        OPENSSL_cleanse(text, strlen(text));
+    }
+}
+
+/* Without recursion down a list; depth is bounded by the parsers. */
+static void wipe_tree(cJSON *item)
+{
+    for (; item; item = item->next) {
+        if (!(item->type & cJSON_IsReference)) {
+            wipe(item->valuestring);
+            wipe_tree(item->child);
+        }
+        if (!(item->type & cJSON_StringIsConst)) {
+            wipe(item->string);
+        }
+    }
+}
+
+void vf_json_delete_wiped(cJSON *tree)
+{
+    wipe_tree(tree);
+    cJSON_Delete(tree);
 }
 
 static void put_scalar(struct vf_buf *b, const cJSON *item)

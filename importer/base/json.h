@@ -37,6 +37,9 @@ void vf_json_add_u64(cJSON *object, const char *key, uint64_t value);
 cJSON *vf_json_append_object(cJSON *array);
 void vf_json_append_string(cJSON *array, const char *value);
 
+/* As cJSON_Delete, with every text and key wiped before: for trees that hold secrets. */
+void vf_json_delete_wiped(cJSON *tree);
+
 /* Heap text, one line or indented by two blanks; ends without newline. */
 char *vf_json_print(const cJSON *tree, bool pretty);
 
