@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -307,6 +308,9 @@ static void *run_server(void *opaque)
         if (fd < 0) {
             continue;
         }
+        /* Answers are written in parts: none is to wait for the peer's delayed acknowledgement. */
+        int yes = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
         struct vf_test_connection *c = calloc(1, sizeof *c);
         vf_test_check(c);
         c->server = s;
