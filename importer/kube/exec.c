@@ -59,8 +59,9 @@ static bool read_zone(const char *at, int *ret)
     return *at == '\0';
 }
 
-int64_t vf_kube_parse_time(const char *at)
+int64_t vf_kube_parse_time(const char *text)
 {
+    const char *at = text;
     struct tm tm = {0};
     int zone;
     if (!read_digits(&at, 4, &tm.tm_year) || !read_sign(&at, "-") ||

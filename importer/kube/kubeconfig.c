@@ -11,16 +11,21 @@
  * (client.authentication.k8s.io, Cluster.config). */
 #define EXEC_EXTENSION "client.authentication.k8s.io/exec"
 
+struct parsed {
+    const struct vf_kubeconfig_file *file;
+    struct vf_yaml *yaml;
+};
+
 struct kubeconfigs {
-    const struct vf_kubeconfig_file *files;
-    struct vf_yaml **yamls;
+    struct parsed *files;
     size_t n;
 };
 
 static struct vf_kubeconfig_entry whole_file(const struct kubeconfigs *k, size_t i)
 {
-    return (struct vf_kubeconfig_entry){
-        .yaml = k->yamls[i], .path = k->files[i].path, .object = vf_yaml_tree(k->yamls[i])};
+    return (struct vf_kubeconfig_entry){.yaml = k->files[i].yaml,
+                                        .path = k->files[i].file->path,
+                                        .object = vf_yaml_tree(k->files[i].yaml)};
 }
 
 static int check_kind(const struct vf_kubeconfig_entry *e, struct vf_error **err)
@@ -44,9 +49,9 @@ static int parse_files(struct kubeconfigs *k, struct vf_error **err)
 {
     int rc = 0;
     for (size_t i = 0; i < k->n && !rc; i++) {
-        const struct vf_kubeconfig_file *f = &k->files[i];
+        const struct vf_kubeconfig_file *f = k->files[i].file;
         char *vf_autofree what = vf_xasprintf("kubeconfig \"%s\"", f->path);
-        rc = vf_yaml_parse(f->data, f->len, what, &k->yamls[i], err);
+        rc = vf_yaml_parse(f->data, f->len, what, &k->files[i].yaml, err);
         if (!rc) {
             struct vf_kubeconfig_entry e = whole_file(k, i);
             rc = check_kind(&e, err);
@@ -112,7 +117,7 @@ static int find_entry(const struct kubeconfigs *k, const char *kind, const char 
 
 static const char *first_path(const struct kubeconfigs *k)
 {
-    return k->n ? k->files[0].path : "";
+    return k->n ? k->files[0].file->path : "";
 }
 
 static int find_current(const struct kubeconfigs *k, const char **ret_name, struct vf_error **err)
@@ -299,15 +304,18 @@ static int resolve(const struct kubeconfigs *k, const char *context_name, struct
 int vf_kubeconfig_parse(const struct vf_kubeconfig_file *files, size_t n_files, const char *context,
                         struct vf_kube_config **ret_config, struct vf_error **err)
 {
-    struct kubeconfigs k = {.files = files, .n = n_files};
-    k.yamls = vf_xcalloc(n_files + 1, sizeof *k.yamls);
+    struct kubeconfigs k = {.n = n_files};
+    k.files = vf_xcalloc(n_files + 1, sizeof *k.files);
+    for (size_t i = 0; i < n_files; i++) {
+        k.files[i].file = &files[i];
+    }
     struct vf_kube_config *c = vf_xcalloc(1, sizeof *c);
     int rc = parse_files(&k, err);
     rc = rc ? rc : resolve(&k, context, c, err);
     for (size_t i = 0; i < n_files; i++) {
-        vf_yaml_free(k.yamls[i]);
+        vf_yaml_free(k.files[i].yaml);
     }
-    free(k.yamls);
+    free(k.files);
     if (rc) {
         vf_kube_config_free(c);
         return rc;

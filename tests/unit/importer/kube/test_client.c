@@ -50,6 +50,17 @@ static void echo(struct vf_test_kube *k, struct vf_test_exchange *x, unsigned n)
     vf_test_answer(x, 200, NULL, text);
 }
 
+static void show_head(struct vf_test_kube *k, struct vf_test_exchange *x, unsigned n)
+{
+    (void)k;
+    (void)n;
+    cJSON *o = vf_json_new_object();
+    vf_json_add_string(o, "head", x->head);
+    char *vf_autofree text = vf_json_print(o, false);
+    cJSON_Delete(o);
+    vf_test_answer(x, 200, NULL, text);
+}
+
 static void expect(cJSON *answer, const char *key, const char *value)
 {
     assert_string_equal(vf_json_string(answer, key), value);
@@ -135,6 +146,42 @@ static void test_kube_writes__verbs_types_and_options(void **state)
     assert_int_equal(vf_kube_apply(k.client, &disk, object, NULL, NULL, &k.err), 0);
     cJSON_Delete(object);
     vf_test_kube_stop(&k);
+}
+
+static void test_kube_client__impersonation_is_sent(void **state)
+{
+    (void)state;
+    struct vf_test_kube k;
+    struct vf_kube_config *c = vf_xcalloc(1, sizeof *c);
+    c->impersonate = vf_xcalloc(2, sizeof(char *));
+    c->impersonate[0] = vf_xstrdup("Impersonate-User: jane");
+    c->impersonate[1] = vf_xstrdup("Impersonate-Group: a");
+    c->n_impersonate = 2;
+    vf_test_kube_start_with(&k, show_head, c);
+    cJSON *o;
+    assert_int_equal(vf_kube_get(k.client, &disk, NULL, &o, &k.err), 0);
+    assert_non_null(strstr(vf_json_string(o, "head"), "Impersonate-User: jane\r\n"));
+    assert_non_null(strstr(vf_json_string(o, "head"), "Impersonate-Group: a\r\n"));
+    assert_null(strstr(vf_json_string(o, "head"), "Authorization"));
+    cJSON_Delete(o);
+    vf_test_kube_stop(&k);
+}
+
+static void test_kube_client__untrusted_server_hears_nothing(void **state)
+{
+    (void)state;
+    struct vf_test_kube k, other;
+    struct vf_kube_config *c = vf_xcalloc(1, sizeof *c);
+    vf_test_kube_start(&other, echo);
+    c->ca_pem = vf_test_server_ca_pem(other.server);
+    c->token = vf_secret_new("t0", 2);
+    vf_test_kube_start_with(&k, echo, c);
+    assert_int_equal(vf_kube_get(k.client, &disk, NULL, NULL, &k.err), VF_AUTH);
+    vf_test_expect_error(k.err, "is not trusted");
+    vf_test_expect_error(k.err, "certificate-authority");
+    assert_int_equal(k.n, 0);
+    vf_test_kube_stop(&k);
+    vf_test_kube_stop(&other);
 }
 
 static void remember(struct vf_test_kube *k, struct vf_test_exchange *x, unsigned n)
@@ -388,6 +435,8 @@ int main(void)
         cmocka_unit_test(test_kube_get__path_and_headers),
         cmocka_unit_test(test_kube_ref__names_cannot_leave_their_place),
         cmocka_unit_test(test_kube_writes__verbs_types_and_options),
+        cmocka_unit_test(test_kube_client__impersonation_is_sent),
+        cmocka_unit_test(test_kube_client__untrusted_server_hears_nothing),
         cmocka_unit_test(test_kube_delete__preconditions_and_propagation),
         cmocka_unit_test(test_kube_update__subresource_may_answer_nothing),
         cmocka_unit_test(test_kube_retry__only_what_is_safe_is_repeated),
