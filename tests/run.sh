@@ -133,7 +133,7 @@ unit() {
     ui_step "unit tests under $1 sanitizers"
     if build "$1"; then
         run_suite "unit-$1" 900 junit "$logs/unit-$1.xml" \
-            env "PATH=/usr/bin:$PATH" ctest --test-dir "build/$1" -j 2 --output-on-failure --timeout 120 \
+            env "PATH=/usr/bin:$PATH" ctest --test-dir "build/$1" -j 2 --output-on-failure \
             --test-output-size-passed 1048576 --test-output-size-failed 1048576 \
             --output-junit "$logs/unit-$1.xml"
     fi
