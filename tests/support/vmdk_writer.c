@@ -83,7 +83,8 @@ void vmdk_image_init(struct vmdk_image *image, uint64_t capacity_sectors, uint32
     uint64_t n = vmdk_image_grains(image);
     image->states = zeroed(n, 1);
     for (uint64_t i = 0; i < n;) {
-        uint64_t run = 1 + vmdk_random(&rng) % (vmdk_random(&rng) % 4 ? 6 : 700);
+        uint64_t number = vmdk_random(&rng); /* one call a statement: the same disk everywhere */
+        uint64_t run = 1 + number % (vmdk_random(&rng) % 4 ? 6 : 700);
         uint8_t state = (uint8_t)(vmdk_random(&rng) % 3);
         for (; run > 0 && i < n; run--, i++) {
             image->states[i] = state;
