@@ -179,9 +179,9 @@ static void test_transfer__first_failure_is_told(void **state)
         enum vf_code code = VF_SPACE;
         const char *part = "the sink is full";
         if (i < 4) {
-            sink->fail_call = 1 + i; /* whole runs of grains are written at once */
+            sink->fail_call = 1 + i * 3;
         } else if (i < 8) {
-            d->fail_read = 1 + (i - 4);
+            d->fail_read = 1 + (i - 4) * 3;
             code = VF_RETRY;
             part = "a read failed";
         } else {
