@@ -132,8 +132,14 @@ run_suite() {
 unit() {
     ui_step "unit tests under $1 sanitizers"
     if build "$1"; then
+        # Races are looked for where there are threads: parsers of one thread are as good under ASan,
+        # and ten times slower here.
+        leave_out='^$'
+        [ "$1" = asan ] ||
+            leave_out='vmdk_(sesparse|sparse|cowd|descriptor)|qcow2_disk|qemu_img|converters\.vm\.|jobs\.cli\.|yaml'
         run_suite "unit-$1" 900 junit "$logs/unit-$1.xml" \
             env "PATH=/usr/bin:$PATH" ctest --test-dir "build/$1" -j 2 --output-on-failure \
+            --exclude-regex "$leave_out" \
             --test-output-size-passed 1048576 --test-output-size-failed 1048576 \
             --output-junit "$logs/unit-$1.xml"
     fi

@@ -123,10 +123,13 @@ static bool is_in_pod(void)
 static int fetch_in_pod(const char *dir, struct vf_kube_config *c, struct vf_error **err)
 {
     const char *host = getenv("KUBERNETES_SERVICE_HOST");
+    const char *port = getenv("KUBERNETES_SERVICE_PORT");
+    if (!host || !port) {
+        return vf_error_set(err, VF_MISSING, "this is no pod: KUBERNETES_SERVICE_HOST is not set");
+    }
     bool v6 = strchr(host, ':') && *host != '[';
     c->origin = vf_xstrdup("the pod's service account");
-    c->server = vf_xasprintf("https://%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "",
-                             getenv("KUBERNETES_SERVICE_PORT"));
+    c->server = vf_xasprintf("https://%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);
     /* Between pod and API server no proxy is meant to stand. */
     c->proxy = vf_xstrdup("");
     c->ca_file = vf_xasprintf("%s/ca.crt", dir);
@@ -200,7 +203,7 @@ int vf_kube_config_fetch(const struct vf_kube_config_options *options,
     const struct vf_kube_config_options *o = options ? options : &defaults;
     struct vf_kube_config *c = NULL;
     int rc = fetch_base(o, &c, err);
-    if (rc) {
+    if (rc || !c) {
         return rc;
     }
     rc = fetch_certificates(c, err);

@@ -13,6 +13,8 @@
 #include "importer/vsphere/vim_names.h"
 
 #define RETRY_DEADLINE_MS 60000
+/* At the first contact nothing is under way that waiting could save, and a person looks on. */
+#define FIRST_CONTACT_MS  8000
 #define LOGOUT_TIMEOUT_MS 5000
 #define KEEP_ALIVE_MS     (5 * 60 * 1000)
 #define MAX_VERSIONS_XML  (1u << 20)
@@ -113,7 +115,9 @@ static int fetch_versions(struct vf_vsphere *vs, struct vf_http_response *resp,
     struct vf_http_request req = {
         .url = url, .timeout_ms = 30000, .max_answer_bytes = MAX_VERSIONS_XML};
     struct vf_retry retry;
-    vf_session_retry_init(vs, vs->retry_deadline_ms, false, &retry);
+    int64_t patience_ms = vs->retry_deadline_ms;
+    patience_ms = patience_ms < FIRST_CONTACT_MS ? patience_ms : FIRST_CONTACT_MS;
+    vf_session_retry_init(vs, patience_ms, false, &retry);
     for (;;) {
         struct vf_error *e = NULL;
         int rc = vf_http_fetch(vs->http, &req, resp, &e);
