@@ -67,12 +67,11 @@ static int none(const char *name, const struct vf_vm *vms, size_t n, struct vf_e
     return VF_MISSING;
 }
 
-static int pick(struct vf_vsphere *vs, const char *name, const struct vf_vm *vms, size_t n,
-                char **ret_moref, struct vf_error **err)
+static int pick(const char *name, const struct vf_vm *vms, size_t n, char **ret_moref,
+                struct vf_error **err)
 {
     size_t *vf_autofree hits = vf_xcalloc(n, sizeof *hits);
     size_t n_hits = 0;
-    (void)vs;
     for (size_t i = 0; i < n; i++) {
         if (strcmp(vms[i].name, name) == 0 || (name[0] == '/' && path_matches(&vms[i], name))) {
             hits[n_hits++] = i;
@@ -102,7 +101,7 @@ int vf_find_vm(struct vf_vsphere *vs, const char *name, struct vf_vm *ret_vm, st
     char *vf_autofree moref = NULL;
     int rc = vf_vsphere_fetch_vms(vs, &query, &vms, &n, NULL, err);
     if (rc == 0) {
-        rc = pick(vs, name, vms, n, &moref, err);
+        rc = pick(name, vms, n, &moref, err);
         vf_vms_free(vms, n);
     }
     return rc ? rc : vf_vsphere_fetch_vm(vs, moref, ret_vm, err);
