@@ -1,0 +1,62 @@
+/* What is ours in a cluster: the labels and annotations that every object made by vmferry carries,
+ * and finding, judging and removing by them. Nothing else is ever touched.
+ */
+#ifndef IMPORTER_KUBE_OWNED_H
+#define IMPORTER_KUBE_OWNED_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+#include <vmferry/cancel.h>
+#include <vmferry/error.h>
+
+#include "importer/kube/client.h"
+
+/* Labels. */
+#define VF_OWNED_MANAGED_BY "app.kubernetes.io/managed-by" /* = "vmferry" */
+#define VF_OWNED_MANAGER    "vmferry"
+#define VF_OWNED_IMPORT     "vmferry.io/import" /* name of the VirtualMachine that is to be */
+#define VF_OWNED_STATE      "vmferry.io/state"  /* VF_OWNED_FILLING, then VF_OWNED_COMPLETE */
+#define VF_OWNED_FILLING    "filling"
+#define VF_OWNED_COMPLETE   "complete"
+/* Annotations. */
+#define VF_OWNED_SOURCE_VM "vmferry.io/source-vm" /* its name there */
+#define VF_OWNED_SOURCE_UUID                                                                       \
+    "vmferry.io/source-uuid"                /* instance UUID, or another stable identity */
+#define VF_OWNED_DISK   "vmferry.io/disk"   /* index, label of a claim's disk */
+#define VF_OWNED_DIGEST "vmferry.io/digest" /* of a complete disk's content */
+
+/* One import, as its objects name it. Strings borrowed. */
+struct vf_owner {
+    const char *import;      /* name of the VirtualMachine */
+    const char *source_vm;   /* may be NULL */
+    const char *source_uuid; /* may be NULL: then any other import without one is the same */
+};
+
+enum vf_owned {
+    VF_OWNED_NOT,        /* somebody else's: never touched */
+    VF_OWNED_OTHER,      /* made by vmferry for another source VM */
+    VF_OWNED_UNFINISHED, /* of this very import, not complete */
+    VF_OWNED_FINISHED,   /* of this very import, complete */
+};
+
+/* Adds labels and annotations to an object's metadata. `state` may be NULL. */
+void vf_owned_mark(cJSON *object, const struct vf_owner *owner, const char *state);
+
+/* `object` as the server gave it. */
+enum vf_owned vf_owned_judge(const cJSON *object, const struct vf_owner *owner);
+
+/* Objects in the namespace that carry our labels, of one import or (NULL) of all. One list a kind:
+ * Jobs, Secrets, DataVolumes, PersistentVolumeClaims, VirtualMachines. Kinds that are not served
+ * here are passed over. *ret_items: array of the objects as listed, each with its apiVersion and
+ * kind set; the caller's. */
+int vf_owned_list(struct vf_kube_client *client, const char *ns, const char *import,
+                  const struct vf_cancel *cancel, cJSON **ret_items, struct vf_error **err);
+
+/* Delete an object that was read, by its uid, and wait until it is gone (timeout_ms; 0: do not
+ * wait). What is gone already is good. VF_CONFLICT when it does not carry our label. A Job's pods
+ * go before it (Foreground), everything else as the server likes. */
+int vf_owned_delete(struct vf_kube_client *client, const cJSON *object, int64_t timeout_ms,
+                    const struct vf_cancel *cancel, struct vf_error **err);
+
+#endif
