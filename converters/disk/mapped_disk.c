@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "converters/disk/file_io.h"
+#include "importer/base/file_io.h"
 #include "importer/base/mem.h"
 
 int vf_file_size(int fd, const char *path, uint64_t *ret_size_bytes, struct vf_error **err)

@@ -8,12 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "converters/disk/file_io.h"
 #include "converters/disk/mapped_disk.h"
 #include "converters/disk/vhd_format.h"
 #include "converters/disk/vmdk_descriptor.h"
 #include "converters/disk/vmdk_format.h"
 #include "importer/base/bytes.h"
+#include "importer/base/file_io.h"
 
 /* A magic number, and what it tells. */
 struct magic {

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "converters/disk/file_io.h"
 #include "converters/disk/qcow2_format.h"
 #include "importer/base/bytes.h"
+#include "importer/base/file_io.h"
 #include "importer/base/mem.h"
 
 #define CHUNK 512u /* entries looked at in one go */

@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "converters/disk/file_io.h"
 #include "converters/disk/mapped_disk.h"
 #include "converters/disk/qcow2_disk.h"
 #include "converters/disk/qcow2_format.h"
 #include "converters/disk/vhd_format.h"
+#include "importer/base/file_io.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/base/proc.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "converters/disk/file_io.h"
+#include "importer/base/file_io.h"
 #include "importer/base/inject.h"
 #include "importer/base/mem.h"
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "converters/disk/file_io.h"
 #include "converters/disk/mapped_disk.h"
+#include "importer/base/file_io.h"
 #include "importer/base/mem.h"
 
 struct raw_disk {

@@ -2,10 +2,10 @@
 
 #include <inttypes.h>
 
-#include "converters/disk/file_io.h"
 #include "converters/disk/vmdk_format.h"
 #include "converters/disk/vmdk_grain_map.h"
 #include "importer/base/bytes.h"
+#include "importer/base/file_io.h"
 
 #define HEAD_BYTES 32u /* of the 2048, what is used here */
 

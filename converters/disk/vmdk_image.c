@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "converters/disk/file_io.h"
 #include "converters/disk/mapped_disk.h"
 #include "converters/disk/meta_cache.h"
 #include "converters/disk/open_beneath.h"
@@ -19,6 +18,7 @@
 #include "converters/disk/vmdk_header.h"
 #include "converters/disk/vmdk_sesparse.h"
 #include "converters/disk/vmdk_sparse.h"
+#include "importer/base/file_io.h"
 #include "importer/base/mem.h"
 
 /* vSphere allows 32 snapshots in a chain, and linked clones stand on such chains. */

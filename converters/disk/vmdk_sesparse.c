@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "converters/disk/file_io.h"
 #include "converters/disk/vmdk_format.h"
 #include "importer/base/bytes.h"
+#include "importer/base/file_io.h"
 #include "importer/base/mem.h"
 
 #define CHUNK       512u /* entries looked at in one go */

@@ -2,9 +2,9 @@
 
 #include <inttypes.h>
 
-#include "converters/disk/file_io.h"
 #include "converters/disk/vmdk_grain_map.h"
 #include "converters/disk/vmdk_header.h"
+#include "importer/base/file_io.h"
 
 static int describe(const struct vf_vmdk_header *h, struct vf_grain_map *ret_map,
                     struct vf_error **err)

@@ -1,8 +1,8 @@
-/* Whole reads and writes at an offset, and zeroing without allocation, on a local file; private to
- * the sinks of this folder. `path` is for errors alone. Thread-safe.
+/* Whole reads and writes at an offset, and zeroing without allocation, on a local file or block
+ * device: what the sinks and disks that end in one share. `path` is for errors alone. Thread-safe.
  */
-#ifndef CONVERTERS_DISK_FILE_IO_H
-#define CONVERTERS_DISK_FILE_IO_H
+#ifndef IMPORTER_BASE_FILE_IO_H
+#define IMPORTER_BASE_FILE_IO_H
 
 #include <stdatomic.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "converters/disk/file_io.h"
+#include "importer/base/file_io.h"
 
 #include <errno.h>
 #include <fcntl.h>
