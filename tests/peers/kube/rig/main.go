@@ -14,6 +14,7 @@ import (
 // their packages.
 var commands = map[string]func(args []string) error{
 	"up":             up,
+	"first":          first,
 	"supervise":      supervise,
 	"container-init": runner.Init,
 }
@@ -24,11 +25,11 @@ func main() {
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
-		fmt.Fprintln(os.Stderr, "kube-rig:", err)
-		var status interface{ ExitCode() int }
-		if errors.As(err, &status) && status.ExitCode() > 0 {
-			os.Exit(status.ExitCode())
+		var status exitStatus
+		if errors.As(err, &status) {
+			os.Exit(int(status)) // who ended with it has said why
 		}
+		fmt.Fprintln(os.Stderr, "kube-rig:", err)
 		os.Exit(1)
 	}
 }

@@ -96,6 +96,16 @@ func (h *Host) Wait() {
 	h.tasks.Wait()
 }
 
+// Watch ends the rig when the process ends by itself.
+func (h *Host) Watch(p *process.Process) {
+	go func() {
+		<-p.Done()
+		if err := p.Err(); err != nil {
+			h.Fail(err)
+		}
+	}()
+}
+
 // Fail ends the rig, with the first error that it was given.
 func (h *Host) Fail(err error) {
 	select {
@@ -107,4 +117,10 @@ func (h *Host) Fail(err error) {
 // Failed receives what Fail was given.
 func (h *Host) Failed() <-chan error {
 	return h.failed
+}
+
+// Environment is what the rig's servers are started with: none of the machine's proxies, no HOME.
+func Environment(more ...string) []string {
+	return append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8",
+		"TMPDIR=" + os.TempDir()}, more...)
 }

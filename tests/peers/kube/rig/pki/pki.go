@@ -2,6 +2,7 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -23,7 +24,7 @@ type Authority struct {
 	Cert    *x509.Certificate
 	CertPEM []byte
 	KeyPEM  []byte // PKCS #8
-	key     *ecdsa.PrivateKey
+	key     crypto.Signer
 }
 
 // Pair is a certificate with its key, as PEM; the key is PKCS #8.
@@ -40,6 +41,19 @@ func NewAuthority(name string) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newAuthority(name, key)
+}
+
+// NewRSAAuthority makes one for programs that sign with it as SHA256-RSA only, as CDI's controller.
+func NewRSAAuthority(name string) (*Authority, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	return newAuthority(name, key)
+}
+
+func newAuthority(name string, key crypto.Signer) (*Authority, error) {
 	template, err := newTemplate(name)
 	if err != nil {
 		return nil, err
@@ -157,7 +171,7 @@ func encodeCert(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+func encodeKey(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err

@@ -1,9 +1,8 @@
-// Package process runs the rig's servers as processes that end with it.
+// Package process runs the rig's servers as processes.
 package process
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,28 +18,36 @@ type Spec struct {
 	Path  string
 	Args  []string // without argv[0]
 	Argv0 string   // Path when empty
-	Env   []string // whole environment; the rig's own when nil
+	Env   []string // the whole environment; the rig's own when nil
 	Dir   string
-	// Attr adds namespaces, credentials and the like. Its Setpgid and Pdeathsig are set here.
+	// Attr adds namespaces, credentials and the like. Its Setpgid is set here.
 	Attr *syscall.SysProcAttr
+	// Again starts it again a second after it ended, as a Deployment would.
+	Again bool
+	// Enter, where given, runs what starts it, on a thread whose namespaces it is to inherit.
+	Enter func(start func() error) error
 }
 
-// Process is one that was started.
+// Process is one that was started. Its methods may be called from any goroutine.
 type Process struct {
 	Name string
 	Log  string // file with its stdout and stderr
-	cmd  *exec.Cmd
+	spec Spec
 	done chan struct{}
-	err  error
-	over bool // it was told to end
-	mu   sync.Mutex
+
+	mutex    sync.Mutex
+	cmd      *exec.Cmd
+	running  bool
+	stopping bool
+	starts   int
+	err      error
 }
 
 // Group is all processes of one rig.
 type Group struct {
-	logs string
-	mu   sync.Mutex
-	all  []*Process
+	logs  string
+	mutex sync.Mutex
+	all   []*Process
 }
 
 // NewGroup keeps logs in that folder.
@@ -48,50 +55,28 @@ func NewGroup(logs string) (*Group, error) {
 	return &Group{logs: logs}, os.MkdirAll(logs, 0o755)
 }
 
-// Start starts one. The caller may wait for its end (Done, Err); nothing starts it again.
+// Start starts one.
 func (g *Group) Start(spec Spec) (*Process, error) {
-	p := &Process{Name: spec.Name, Log: filepath.Join(g.logs, spec.Name+".log"), done: make(chan struct{})}
-	out, err := os.OpenFile(p.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
+	p := &Process{
+		Name: spec.Name,
+		Log:  filepath.Join(g.logs, spec.Name+".log"),
+		spec: spec,
+		done: make(chan struct{}),
+	}
+	if err := p.start(); err != nil {
 		return nil, err
 	}
-	defer out.Close()
-	p.cmd = exec.Command(spec.Path, spec.Args...)
-	if spec.Argv0 != "" {
-		p.cmd.Args[0] = spec.Argv0
-	}
-	p.cmd.Env = spec.Env
-	p.cmd.Dir = spec.Dir
-	p.cmd.Stdout = out
-	p.cmd.Stderr = out
-	p.cmd.SysProcAttr = spec.Attr
-	if p.cmd.SysProcAttr == nil {
-		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	// In a group of its own, a terminal's Ctrl-C reaches the rig only, which ends all in order. That
-	// nothing outlives a killed rig is the PID namespace's doing (package main): Pdeathsig would
-	// fire when the thread that forked ends, which in Go may be any time.
-	p.cmd.SysProcAttr.Setpgid = true
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.Name, err)
-	}
-	go func() {
-		err := p.cmd.Wait()
-		p.mu.Lock()
-		p.err = err
-		p.mu.Unlock()
-		close(p.done)
-	}()
-	g.mu.Lock()
+	go p.watch()
+	g.mutex.Lock()
 	g.all = append(g.all, p)
-	g.mu.Unlock()
+	g.mutex.Unlock()
 	return p, nil
 }
 
 // Find is the last one started by that name, or nil.
 func (g *Group) Find(name string) *Process {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
 	for i := len(g.all) - 1; i >= 0; i-- {
 		if g.all[i].Name == name {
 			return g.all[i]
@@ -100,45 +85,106 @@ func (g *Group) Find(name string) *Process {
 	return nil
 }
 
-// Names are all that were started.
-func (g *Group) Names() []string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var names []string
-	for _, p := range g.all {
-		names = append(names, p.Name)
-	}
-	return names
+// All are those that were started, the first one first.
+func (g *Group) All() []*Process {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	return append([]*Process(nil), g.all...)
 }
 
-// Stop ends all, the last started first, each within the grace.
-func (g *Group) Stop(grace time.Duration) {
-	g.mu.Lock()
-	all := append([]*Process(nil), g.all...)
-	g.mu.Unlock()
-	for i := len(all) - 1; i >= 0; i-- {
-		all[i].Stop(grace)
+func (p *Process) start() error {
+	if p.spec.Enter != nil {
+		return p.spec.Enter(p.fork)
+	}
+	return p.fork()
+}
+
+func (p *Process) fork() error {
+	out, err := os.OpenFile(p.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := exec.Command(p.spec.Path, p.spec.Args...)
+	if p.spec.Argv0 != "" {
+		cmd.Args[0] = p.spec.Argv0
+	}
+	cmd.Env = p.spec.Env
+	cmd.Dir = p.spec.Dir
+	cmd.Stdout = out
+	cmd.Stderr = out
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if p.spec.Attr != nil {
+		attr := *p.spec.Attr
+		cmd.SysProcAttr = &attr
+	}
+	// So that Signal reaches its children too, and a terminal's Ctrl-C reaches the rig only.
+	cmd.SysProcAttr.Setpgid = true
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.stopping {
+		return fmt.Errorf("%s is to end", p.Name)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	p.cmd = cmd
+	p.running = true
+	p.starts++
+	return nil
+}
+
+// watch waits for its end, and starts it again where that is asked for.
+func (p *Process) watch() {
+	defer close(p.done)
+	for {
+		err := p.cmd.Wait()
+		p.mutex.Lock()
+		p.running = false
+		p.err = err
+		again := p.spec.Again && !p.stopping
+		p.mutex.Unlock()
+		if !again {
+			return
+		}
+		fmt.Fprintf(os.Stderr, "kube-rig: %s ended (%v), starts again\n", p.Name, err)
+		time.Sleep(time.Second)
+		if err := p.start(); err != nil {
+			p.mutex.Lock()
+			p.err = err
+			p.mutex.Unlock()
+			return
+		}
 	}
 }
 
 // Pid is its number in the rig's PID namespace.
 func (p *Process) Pid() int {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
 	return p.cmd.Process.Pid
 }
 
-// Done is closed when it has ended.
+// Starts counts how often it was started.
+func (p *Process) Starts() int {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return p.starts
+}
+
+// Done is closed when it has ended for good.
 func (p *Process) Done() <-chan struct{} {
 	return p.done
 }
 
-// Err says how it ended, once it has: nil after Stop.
+// Err says how it ended; nil when it was told to.
 func (p *Process) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.over {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	switch {
+	case p.stopping:
 		return nil
-	}
-	if p.err == nil {
+	case p.err == nil:
 		return fmt.Errorf("%s ended, see %s", p.Name, p.Log)
 	}
 	return fmt.Errorf("%s: %w, see %s", p.Name, p.err, p.Log)
@@ -146,21 +192,21 @@ func (p *Process) Err() error {
 
 // Signal reaches its whole process group.
 func (p *Process) Signal(signal syscall.Signal) error {
-	select {
-	case <-p.done:
-		return errors.New(p.Name + " has ended")
-	default:
-		return syscall.Kill(-p.cmd.Process.Pid, signal)
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if !p.running {
+		return fmt.Errorf("%s does not run", p.Name)
 	}
+	return syscall.Kill(-p.cmd.Process.Pid, signal)
 }
 
-// Stop ends it: SIGTERM, and SIGKILL after the grace.
+// Stop ends it for good: SIGTERM, and SIGKILL after the grace.
 func (p *Process) Stop(grace time.Duration) {
-	p.mu.Lock()
-	p.over = true
-	p.mu.Unlock()
+	p.mutex.Lock()
+	p.stopping = true
+	p.mutex.Unlock()
 	_ = p.Signal(syscall.SIGTERM)
-	_ = p.Signal(syscall.SIGCONT) // a paused one would not see it
+	_ = p.Signal(syscall.SIGCONT) // a stopped one would not see it
 	select {
 	case <-p.done:
 	case <-time.After(grace):
@@ -169,8 +215,8 @@ func (p *Process) Stop(grace time.Duration) {
 	}
 }
 
-// Until calls check every few milliseconds until it returns nil; the last error when the process or
-// the context ends first.
+// Until calls check again and again until it returns nil. It fails when the process has ended for
+// good, or with the context, and then names the check's last error.
 func (p *Process) Until(ctx context.Context, check func(context.Context) error) error {
 	for {
 		err := check(ctx)
@@ -181,7 +227,7 @@ func (p *Process) Until(ctx context.Context, check func(context.Context) error) 
 		case <-p.done:
 			return p.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w (last: %w)", p.Name, ctx.Err(), err)
+			return fmt.Errorf("%s: %w, last: %w", p.Name, ctx.Err(), err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
