@@ -3,6 +3,7 @@
 #define CONVERTERS_VM_MANIFEST_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,11 +18,15 @@ struct vf_manifest_disk {
     const char *format;  /* "raw", "qcow2"; NULL: not told */
     uint64_t size_bytes; /* as the guest sees it; 0: capacity of the model */
     const char *digest;  /* "sha256:...", of the content; NULL: none */
+    /* Of the claim that a dataVolumeTemplate adopts; NULL or 0: as for a new one. */
+    const char *storage_class, *volume_mode, *access_mode;
+    uint64_t request_bytes; /* what the claim asks for: the disk and what a filesystem takes */
 };
 
 enum vf_handover {
     VF_HANDOVER_DATA_VOLUME, /* the VM names the DataVolume, and waits for it */
     VF_HANDOVER_CLAIM,       /* the VM names the claim, which nobody owns */
+    VF_HANDOVER_ADOPT,       /* the VM's dataVolumeTemplates adopt the claims: deleted with it */
 };
 
 struct vf_manifest_options {
@@ -33,6 +38,7 @@ struct vf_manifest_options {
     const char *disk_bus;       /* NULL: "virtio" */
     const char *nic_model;      /* NULL: "virtio" */
     enum vf_handover handover;
+    bool vm_only; /* the VirtualMachine alone; with ADOPT it is always alone */
     const struct vf_manifest_disk *disks; /* as vm->disks, in that order; NULL: all defaults */
     size_t n_disks;
 };

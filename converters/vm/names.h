@@ -19,6 +19,9 @@ char *vf_name_to_label(const char *original, size_t max_len);
 
 /* The name of a VM's objects and files: the above for vm->name (NULL: "vm"). */
 char *vf_name_of_vm(const struct vf_vm *vm);
+/* The same for a VM whose plain name is another one's: six digits of the SHA-256 of name and
+ * instance UUID (or moref) are always put behind. */
+char *vf_name_of_vm_distinct(const struct vf_vm *vm);
 /* "NAME-disk-N" */
 char *vf_name_of_disk(const char *vm_name, size_t index);
 
