@@ -16,6 +16,7 @@
 #include "importer/source/peek.h"
 #include "jobs/disk_copy.h"
 #include "jobs/disk_digest.h"
+#include "jobs/image_target.h"
 #include "jobs/package_copy.h"
 
 struct convert {
@@ -24,6 +25,7 @@ struct convert {
     struct vf_cancel *cancel;
     enum vf_format format;
     struct vf_disk_copy *copies;
+    struct vf_image_target *targets; /* one a copy */
     size_t n_copies;
 };
 
@@ -47,10 +49,11 @@ static char *numbered(const char *target, size_t i)
 static void make_copies(struct convert *c, size_t n)
 {
     c->copies = vf_xcalloc(n, sizeof *c->copies);
+    c->targets = vf_xcalloc(n, sizeof *c->targets);
     c->n_copies = n;
     for (size_t i = 0; i < n; i++) {
         c->copies[i].index = (unsigned)i;
-        c->copies[i].format = c->format;
+        c->copies[i].target = &c->targets[i].target;
         c->copies[i].want_digest = c->options->digest;
     }
 }
@@ -59,7 +62,8 @@ static int prepare_one(struct convert *c, struct vf_error **err)
 {
     make_copies(c, 1);
     c->copies[0].name = vf_xstrdup(c->options->source);
-    return vf_disk_copy_prepare(&c->copies[0], c->options->target, c->options->overwrite, err);
+    return vf_image_target_init(&c->targets[0], c->options->target, c->format,
+                                c->options->overwrite, err);
 }
 
 static int prepare_package(void *opaque, const struct vf_ovf *ovf, struct vf_disk_copy **ret_copies,
@@ -77,7 +81,7 @@ static int prepare_package(void *opaque, const struct vf_ovf *ovf, struct vf_dis
             vm->n_disks > 1 ? numbered(c->options->target, i) : vf_xstrdup(c->options->target);
         c->copies[i].name = vf_xstrdup(vm->disks[i].label ? vm->disks[i].label : vm->disks[i].file);
         c->copies[i].expected_bytes = vm->disks[i].capacity_bytes;
-        rc = vf_disk_copy_prepare(&c->copies[i], target, c->options->overwrite, err);
+        rc = vf_image_target_init(&c->targets[i], target, c->format, c->options->overwrite, err);
     }
     *ret_copies = c->copies;
     return rc;
@@ -167,12 +171,13 @@ static int convert_by_qemu_img(struct convert *c, enum vf_image_kind kind, struc
     if (rc == 0) {
         vf_report_phase(c->env.reporter, NULL, "copy", "%s is converted by qemu-img",
                         vf_image_kind_name(kind));
-        rc = vf_qemu_img_convert(c->options->source, kind, copy->place.partial, c->format,
+        rc = vf_qemu_img_convert(c->options->source, kind, c->targets[0].place.partial, c->format,
                                  c->cancel, err);
     }
     if (rc == 0 && c->options->digest) {
         struct vf_disk *disk = NULL;
-        rc = vf_image_open(copy->place.partial, vf_format_name(c->format), &disk, NULL, err);
+        rc =
+            vf_image_open(c->targets[0].place.partial, vf_format_name(c->format), &disk, NULL, err);
         if (rc == 0) {
             rc = vf_disk_compute_digest(disk, c->env.pool, NULL, c->cancel, &copy->digest, err);
         }
@@ -276,9 +281,9 @@ static int commit(struct convert *c, struct vf_convert_result *ret_result, struc
 {
     int rc = 0;
     for (size_t i = 0; i < c->n_copies && rc == 0; i++) {
-        rc = vf_disk_copy_commit(&c->copies[i], err);
+        rc = vf_image_target_commit(&c->targets[i], err);
         for (size_t j = 0; rc && j < i && !c->options->overwrite; j++) {
-            unlink(c->copies[j].place.path); /* all or none */
+            unlink(c->targets[j].place.path); /* all or none */
         }
     }
     if (rc == 0 && ret_result) {
@@ -318,8 +323,10 @@ int vf_convert_run(const struct vf_convert_options *options, struct vf_reporter 
     }
     for (size_t i = 0; i < c.n_copies; i++) {
         vf_disk_copy_release(&c.copies[i]);
+        vf_image_target_release(&c.targets[i]);
     }
     free(c.copies);
+    free(c.targets);
     vf_cancel_free(c.cancel);
     vf_pool_free(c.env.pool);
     return rc;

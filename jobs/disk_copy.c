@@ -2,19 +2,10 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "converters/disk/qcow2.h"
-#include "converters/disk/raw.h"
 #include "converters/disk/vmdk_stream.h"
 #include "importer/base/mem.h"
 #include "jobs/transfer.h"
-
-int vf_disk_copy_prepare(struct vf_disk_copy *c, const char *path, bool overwrite,
-                         struct vf_error **err)
-{
-    return vf_place_reserve(&c->place, path, overwrite, err);
-}
 
 static void start(struct vf_disk_copy *c, const struct vf_copy_env *env, uint64_t size_bytes)
 {
@@ -53,15 +44,6 @@ void vf_disk_copy_report_end(struct vf_disk_copy *c, const struct vf_copy_env *e
     }
 }
 
-static int create_image(const struct vf_disk_copy *c, struct vf_sink **ret_sink,
-                        struct vf_error **err)
-{
-    if (c->format == VF_FORMAT_QCOW2) {
-        return vf_qcow2_sink_create(c->place.partial, c->size_bytes, ret_sink, err);
-    }
-    return vf_raw_sink_create(c->place.partial, c->size_bytes, ret_sink, err);
-}
-
 /* One of the sources is given, or none for an empty disk. */
 static int pump(struct vf_disk_copy *c, const struct vf_copy_env *env,
                 struct vf_vmdk_stream *stream, struct vf_disk *disk, struct vf_sink *sink,
@@ -93,7 +75,7 @@ static int copy(struct vf_disk_copy *c, const struct vf_copy_env *env,
 {
     struct vf_digest digest = {0};
     struct vf_sink *sink = NULL;
-    int rc = create_image(c, &sink, err);
+    int rc = c->target->ops->open(c->target, c->size_bytes, cancel, &sink, err);
     if (rc) {
         return rc;
     }
@@ -114,7 +96,7 @@ static int copy(struct vf_disk_copy *c, const struct vf_copy_env *env,
     vf_sink_free(sink);
     vf_digest_release(&digest);
     if (rc) {
-        unlink(c->place.partial);
+        c->target->ops->discard(c->target);
     }
     return rc;
 }
@@ -163,14 +145,8 @@ int vf_disk_copy_blank(struct vf_disk_copy *c, const struct vf_copy_env *env,
     return copy(c, env, NULL, NULL, cancel, err);
 }
 
-int vf_disk_copy_commit(struct vf_disk_copy *c, struct vf_error **err)
-{
-    return vf_place_commit(&c->place, err);
-}
-
 void vf_disk_copy_release(struct vf_disk_copy *c)
 {
-    vf_place_release(&c->place);
     free(c->name);
     free(c->digest);
     c->name = NULL;

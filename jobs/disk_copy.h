@@ -1,5 +1,5 @@
-/* One disk on its way into an image file: reserve, copy, finish, commit. What every job that writes
- * images shares. One thread, but for the progress counters.
+/* One disk on its way from a source to its target: open, copy, finish, with digest and progress.
+ * What every job that copies disks shares. One thread, but for the progress counters.
  */
 #ifndef JOBS_DISK_COPY_H
 #define JOBS_DISK_COPY_H
@@ -12,10 +12,9 @@
 #include <vmferry/event.h>
 #include <vmferry/stream.h>
 
-#include "converters/disk/image_format.h"
 #include "importer/base/pool.h"
-#include "importer/target/place.h"
 #include "jobs/digest.h"
+#include "jobs/disk_target.h"
 
 /* What the copies of one job share; all borrowed. */
 struct vf_copy_env {
@@ -27,26 +26,21 @@ struct vf_copy_env {
 struct vf_disk_copy {
     unsigned index;
     char *name; /* for events and errors: "Hard disk 1" */
-    enum vf_format format;
     bool want_digest;
-    uint64_t expected_bytes; /* what the source's hardware says; 0: not known. A stream that
-                                disagrees is refused */
-    struct vf_place place;
+    uint64_t expected_bytes;       /* what the source's hardware says; 0: not known. A stream that
+                                      disagrees is refused */
+    struct vf_disk_target *target; /* borrowed */
     struct vf_progress progress;
     uint64_t size_bytes; /* set by the copy */
     char *digest;        /* set by the copy when wanted */
     bool started;        /* DISK_START was reported */
 };
 
-/* Reserve `path`. The struct must be zeroed but for the settings above. */
-int vf_disk_copy_prepare(struct vf_disk_copy *c, const char *path, bool overwrite,
-                         struct vf_error **err);
-
 /* Tell the listeners of a disk of expected_bytes before its copy starts, so that they know the
  * whole from the beginning. */
 void vf_disk_copy_announce(struct vf_disk_copy *c, const struct vf_copy_env *env);
 
-/* Copy, finish and sync the partial image; a failed one is removed. `cancel` is triggered on
+/* Copy and finish; what a failed one left is discarded. `cancel` is triggered on
  * failure. May be called again after a failure, to start over. */
 int vf_disk_copy_stream(struct vf_disk_copy *c, const struct vf_copy_env *env, struct vf_stream *in,
                         struct vf_cancel *cancel, struct vf_error **err);
@@ -57,14 +51,11 @@ int vf_disk_copy_disk(struct vf_disk_copy *c, const struct vf_copy_env *env, str
 int vf_disk_copy_blank(struct vf_disk_copy *c, const struct vf_copy_env *env,
                        struct vf_cancel *cancel, struct vf_error **err);
 
-/* Give the image its final name. */
-int vf_disk_copy_commit(struct vf_disk_copy *c, struct vf_error **err);
-
 /* Report the end of a disk to the listeners, once, whatever it is. */
 void vf_disk_copy_report_end(struct vf_disk_copy *c, const struct vf_copy_env *env,
                              const struct vf_error *error);
 
-/* Removes what was not committed. */
+/* Of a zeroed struct too. */
 void vf_disk_copy_release(struct vf_disk_copy *c);
 
 #endif

@@ -1,13 +1,16 @@
-/* `vmferry import`: one VM, cold or as of a snapshot, into a directory. One pass, nothing staged.
+/* `vmferry import`: one VM, cold or as of a snapshot, into a directory or a cluster. One pass,
+ * nothing staged.
  *
- * Order of things: look (login, find, check), reserve the target, snapshot (running VM only),
- * export lease, copy of all disks in parallel, finish of every image, lease completed, snapshot
- * removed, record and manifests written, images renamed to their final names. Whatever fails or
- * cancels on the way: the lease is aborted, the snapshot removed, and no file keeps a final name.
+ * Order of things: look (login, find, check), prepare the target, snapshot (running VM only),
+ * export lease, copy of all disks in parallel, finish of every disk, lease completed, snapshot
+ * removed; then, in a directory, record and manifests written and images renamed to their final
+ * names, or, in a cluster, the VirtualMachine made. Whatever fails or cancels on the way: the lease
+ * is aborted, the snapshot removed, no file keeps a final name, and no VirtualMachine is made.
  */
 #ifndef JOBS_IMPORT_H
 #define JOBS_IMPORT_H
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 
 #include <vmferry/cancel.h>
@@ -16,8 +19,38 @@
 
 #include "converters/disk/image_format.h"
 #include "importer/vsphere/vsphere.h"
+#include "jobs/cluster/cluster.h"
 
 enum vf_import_kind { VF_IMPORT_VSPHERE, VF_IMPORT_OVA, VF_IMPORT_OVF, VF_IMPORT_VMDK };
+
+enum vf_import_target {
+    VF_TO_DIR,    /* a folder; needs no cluster */
+    VF_TO_UPLOAD, /* through CDI's upload proxy */
+    VF_TO_CLAIM,  /* claims that are mounted here, or by a Job that is made for it */
+};
+
+/* Who owns the disks in the end. */
+enum vf_import_handover {
+    VF_IMPORT_ADOPT, /* the VM: deleted with it */
+    VF_IMPORT_CLAIM, /* nobody */
+};
+
+/* Of an import into a cluster. */
+struct vf_import_cluster {
+    struct vf_cluster_options where;
+    const char *volume_mode; /* "Block", "Filesystem"; NULL: as the storage prefers */
+    const char *access_mode; /* "ReadWriteMany", ...; NULL: as the storage prefers */
+    bool bind_immediately;   /* on WaitForFirstConsumer */
+    enum vf_import_handover handover;
+    bool start;   /* else the VM stays halted */
+    bool dry_run; /* have the server check what would be made, put it out, and stop */
+    /* Target UPLOAD. */
+    const char *proxy_url;             /* NULL: as CDI publishes it */
+    struct vf_http_options proxy_http; /* how it is trusted; nothing set: by CDI's own bundle */
+    /* Target CLAIM without a path: the Job that copies. */
+    const char *worker_image;
+    const char *worker_account; /* service account; NULL: "vmferry-worker" */
+};
 
 struct vf_import_options {
     enum vf_import_kind kind;
@@ -27,7 +60,9 @@ struct vf_import_options {
     const char *name;            /* name of the VM for VMDK, or to override; NULL: the source's */
     struct vf_http_options http; /* for a URL */
 
-    const char *to; /* "dir:PATH" */
+    enum vf_import_target target;
+    const char *to_path; /* DIR: the folder; CLAIM: where the claims are mounted, NULL: make a Job
+                            that mounts them; else not looked at */
     enum vf_format format;
     bool overwrite;          /* replace an earlier import of this directory */
     bool no_quiesce;         /* do not even ask the guest to freeze */
@@ -36,11 +71,14 @@ struct vf_import_options {
 
     const char *namespace_name; /* for the manifests; NULL: none written in */
     const char *storage_class;  /* NULL: the cluster's default */
+    const char *disk_bus;       /* "virtio", "sata", "scsi"; NULL: virtio */
+    struct vf_import_cluster cluster;
 };
 
-/* *ret_dir (may be NULL): where the result is, owned by the caller. `reporter` and `cancel` may be
- * NULL. Errors: any code; the text names VM and disk. */
+/* The reporter's result event says where the VM landed. `reporter` and `cancel` may be NULL; so may
+ * `ret_documents`, which a dry run sets to an array of what would be made. Errors: any code; the
+ * text names VM and disk. */
 int vf_import_run(const struct vf_import_options *options, struct vf_reporter *reporter,
-                  struct vf_cancel *cancel, char **ret_dir, struct vf_error **err);
+                  struct vf_cancel *cancel, cJSON **ret_documents, struct vf_error **err);
 
 #endif

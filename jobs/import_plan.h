@@ -1,21 +1,42 @@
-/* Private to the import job: what its sources (import_vsphere.c, import_package.c) share.
+/* Private to the import job: what its sources (import_vsphere.c, import_package.c) and its landings
+ * (landing_dir.c, cluster/) share.
  *
- * Order: open_target, then prepare once the VM is known, then the copies, then finish.
+ * Order: the landing is opened, vf_import_prepare once the VM is known, the copies,
+ * vf_import_finish; the landing is freed in any case.
  */
 #ifndef JOBS_IMPORT_PLAN_H
 #define JOBS_IMPORT_PLAN_H
 
+#include <cjson/cJSON.h>
+
 #include <vmferry/vm.h>
 
-#include "importer/target/dir.h"
 #include "jobs/disk_copy.h"
 #include "jobs/import.h"
-#include "jobs/record.h"
 
-enum vf_import_progress {
-    VF_IMPORT_COPYING,    /* only partial files */
-    VF_IMPORT_COMMITTING, /* some files may have their final names, and others not */
-    VF_IMPORT_WHOLE,      /* the record is written */
+struct vf_import;
+struct vf_landing;
+
+/* The reason (vf_error_reason) of a VF_CANCELLED by which a landing's prepare ends the import well
+ * before anything is copied here: a dry run, or a Job that did it all. */
+#define VF_IMPORT_LANDED "Landed"
+
+/* Where a VM lands: a folder, or a cluster. */
+struct vf_landing_ops {
+    /* The VM is known, and nothing of it was touched yet. Makes sure of im->name (which it may
+     * replace) and gives each of im->copies its target; refuses what can be refused. `vm` may lack
+     * capacities, which a stream tells later. */
+    int (*prepare)(struct vf_landing *l, const struct vf_vm *vm, struct vf_error **err);
+    /* Every disk is whole and durable: make what belongs around them. */
+    int (*finish)(struct vf_landing *l, const struct vf_vm *vm, struct vf_error **err);
+    /* Removes what is not finished, or tells what had to stay. */
+    void (*free)(struct vf_landing *l);
+};
+
+struct vf_landing {
+    const struct vf_landing_ops *ops;
+    struct vf_import *im; /* borrowed */
+    char *place;          /* for people, once it is known; freed by ops->free */
 };
 
 struct vf_import {
@@ -23,27 +44,33 @@ struct vf_import {
     struct vf_reporter *reporter;
     struct vf_cancel *cancel; /* the user's, with this job's own on top */
     struct vf_copy_env env;
-    struct vf_dir *dir;
+    struct vf_landing *landing;
     char *vm_name; /* as the source calls it */
     char *name;    /* of objects and files */
     struct vf_disk_copy *copies;
     size_t n_copies;
-    char *manifests; /* text, made before the copy so that what cannot be described is
-                        told early; made again with the digests */
-    enum vf_import_progress progress;
-    bool warned; /* of what the VM loses */
+    bool warned;   /* of what the VM loses */
+    bool finished; /* what was to be made is there, whatever else fails */
     bool snapshot, quiesced;
-    char *source; /* for record and manifests */
+    char *source;     /* for record and manifests */
+    cJSON *documents; /* of a dry run: array of what would be made */
 };
 
-/* Prepare a copy for each disk of `vm`: names, reservations, space; warn of what the VM loses. */
+/* Makes the copies of `vm`'s disks, and has the landing prepare for them. */
 int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err);
-
-/* Commit images, manifests and record, in that order. */
 int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err);
+
+/* "vsphere", "ova", ... */
+const char *vf_import_kind_name(enum vf_import_kind kind);
 
 int vf_import_vsphere(struct vf_import *im, struct vf_error **err);
 int vf_import_package(struct vf_import *im, struct vf_error **err);
 int vf_import_vmdk(struct vf_import *im, struct vf_error **err);
+
+int vf_landing_dir_open(struct vf_import *im, const char *path, struct vf_landing **ret_landing,
+                        struct vf_error **err);
+/* target UPLOAD or CLAIM */
+int vf_landing_cluster_open(struct vf_import *im, struct vf_landing **ret_landing,
+                            struct vf_error **err);
 
 #endif

@@ -292,8 +292,7 @@ static int import_found(struct vsphere_import *v, struct vf_error **err)
         rc = vf_import_finish(im, exported_vm(v), err);
     }
     if (rc == 0 && cleanup_rc) {
-        vf_error_wrap(&e, cleanup_rc, "the import in \"%s\" is complete, but",
-                      vf_dir_path(im->dir));
+        vf_error_wrap(&e, cleanup_rc, "the import (%s) is complete, but", im->landing->place);
         vf_error_move(err, &e);
         rc = cleanup_rc;
     }

@@ -11,6 +11,7 @@
 
 #include "converters/disk/image.h"
 #include "jobs/disk_digest.h"
+#include "jobs/image_target.h"
 #include "tests/support/disk_check.h"
 #include "tests/support/leaf_digest.h"
 #include "tests/support/memory_stream.h"
@@ -38,6 +39,7 @@ struct fixture {
     struct listener listener;
     struct vf_copy_env env;
     struct vf_cancel *cancel;
+    struct vf_image_target target;
     struct vf_disk_copy copy;
 };
 
@@ -49,17 +51,18 @@ static void begin(struct fixture *f, enum vf_format format, bool overwrite)
     f->listener = (struct listener){.base = {&listener_ops}};
     f->env = (struct vf_copy_env){.pool = vf_pool_new(3), .reporter = &f->listener.base};
     f->cancel = vf_cancel_new(NULL);
-    f->copy = (struct vf_disk_copy){.format = format, .want_digest = true};
+    f->copy = (struct vf_disk_copy){.want_digest = true, .target = &f->target.target};
     f->copy.name = strdup("Hard disk 1");
     vmdk_image_init(&f->image, 5 * 2048 + 600, 128, 8);
     vmdk_write_stream_esxi(&f->image, NULL, &f->file);
-    assert_int_equal(vf_disk_copy_prepare(&f->copy, scratch_path(f->dir, "disk"), overwrite, NULL),
-                     0);
+    assert_int_equal(
+        vf_image_target_init(&f->target, scratch_path(f->dir, "disk"), format, overwrite, NULL), 0);
 }
 
 static void end(struct fixture *f)
 {
     vf_disk_copy_release(&f->copy);
+    vf_image_target_release(&f->target);
     vf_cancel_free(f->cancel);
     vf_pool_free(f->env.pool);
     vmdk_file_release(&f->file);
@@ -106,7 +109,7 @@ static void test_disk_copy__stream_becomes_an_image(void **state)
         assert_false(exists(&f, "disk"));
         assert_int_equal(f.copy.progress.source_bytes, f.file.len);
         assert_int_equal(f.copy.progress.done_bytes, f.copy.size_bytes);
-        assert_int_equal(vf_disk_copy_commit(&f.copy, NULL), 0);
+        assert_int_equal(vf_image_target_commit(&f.target, NULL), 0);
         assert_false(exists(&f, "disk.partial"));
         expect_image(&f, i ? "qcow2" : "raw");
         vf_disk_copy_report_end(&f.copy, &f.env, NULL);
@@ -128,7 +131,7 @@ static void test_disk_copy__failure_leaves_nothing_and_may_start_over(void **sta
     assert_int_equal(copy_bytes(&f, f.file.len, NULL), 0);
     assert_int_equal(f.copy.progress.source_bytes, f.file.len);
     assert_int_equal(f.copy.progress.done_bytes, f.copy.size_bytes);
-    assert_int_equal(vf_disk_copy_commit(&f.copy, NULL), 0);
+    assert_int_equal(vf_image_target_commit(&f.target, NULL), 0);
     expect_image(&f, "qcow2");
     assert_int_equal(f.listener.n_starts, 1);
     end(&f);
@@ -140,7 +143,7 @@ static void test_disk_copy__uncommitted_image_is_removed(void **state)
     struct fixture f = {.dir = NULL};
     begin(&f, VF_FORMAT_RAW, false);
     assert_int_equal(copy_bytes(&f, f.file.len, NULL), 0);
-    vf_disk_copy_release(&f.copy);
+    vf_image_target_release(&f.target);
     assert_false(exists(&f, "disk.partial"));
     assert_false(exists(&f, "disk"));
     end(&f);
@@ -181,7 +184,7 @@ static void test_disk_copy__blank_and_disk_arrive(void **state)
     f.copy.expected_bytes = f.image.capacity_sectors * 512;
     memset(f.image.content, 0, f.copy.expected_bytes);
     assert_int_equal(vf_disk_copy_blank(&f.copy, &f.env, f.cancel, NULL), 0);
-    assert_int_equal(vf_disk_copy_commit(&f.copy, NULL), 0);
+    assert_int_equal(vf_image_target_commit(&f.target, NULL), 0);
     expect_image(&f, "qcow2");
     end(&f);
 
@@ -198,7 +201,7 @@ static void test_disk_copy__blank_and_disk_arrive(void **state)
     f.copy.expected_bytes = 0;
     assert_int_equal(vf_disk_copy_disk(&f.copy, &f.env, disk, f.cancel, NULL), 0);
     vf_disk_free(disk);
-    assert_int_equal(vf_disk_copy_commit(&f.copy, NULL), 0);
+    assert_int_equal(vf_image_target_commit(&f.target, NULL), 0);
     expect_image(&f, "qcow2");
     end(&f);
 }
@@ -214,7 +217,7 @@ static void test_disk_copy__overwrite_keeps_the_old_until_the_end(void **state)
     free(scratch_read(f.dir, "disk", &len));
     assert_int_equal(len, 3);
     assert_int_equal(copy_bytes(&f, f.file.len, NULL), 0);
-    assert_int_equal(vf_disk_copy_commit(&f.copy, NULL), 0);
+    assert_int_equal(vf_image_target_commit(&f.target, NULL), 0);
     expect_image(&f, "raw");
     end(&f);
 }

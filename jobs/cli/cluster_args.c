@@ -1,0 +1,29 @@
+#include "jobs/cli/cluster_args.h"
+
+const struct vf_option vf_cluster_option_table[VF_N_CLUSTER_OPTIONS] = {
+    {.name = "kubeconfig",
+     .kind = VF_OPTION_STRING,
+     .value = "FILE",
+     .help = "how the cluster is reached; else KUBECONFIG, else ~/.kube/config, else the pod's own "
+             "account",
+     .offset = offsetof(struct vf_cluster_args, kubeconfig),
+     .complete = VF_COMPLETE_FILE},
+    {.name = "context",
+     .kind = VF_OPTION_STRING,
+     .value = "NAME",
+     .help = "of the kubeconfig, instead of its current one",
+     .offset = offsetof(struct vf_cluster_args, context)},
+    {.name = "namespace",
+     .letter = 'n',
+     .kind = VF_OPTION_STRING,
+     .value = "NAMESPACE",
+     .help = "instead of the context's; with a dir target it is written into the manifests",
+     .offset = offsetof(struct vf_cluster_args, namespace_name)},
+};
+
+struct vf_cluster_options vf_cluster_options_of(const struct vf_cluster_args *args)
+{
+    return (struct vf_cluster_options){.kubeconfig = args->kubeconfig,
+                                       .context = args->context,
+                                       .namespace_name = args->namespace_name};
+}

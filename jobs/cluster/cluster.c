@@ -1,0 +1,52 @@
+#include "jobs/cluster/cluster.h"
+
+#include "importer/base/mem.h"
+#include "importer/kube/config.h"
+#include "importer/kube/resources.h"
+
+static int check_namespace(struct vf_kube_client *client, const struct vf_cancel *cancel,
+                           struct vf_error **err)
+{
+    struct vf_error *e = NULL;
+    const char *ns = vf_kube_client_namespace(client);
+    struct vf_kube_ref ref = {.resource = &vf_kube_namespaces, .name = ns};
+    struct vf_kube_options options = {.cancel = cancel};
+    int rc = vf_kube_get(client, &ref, &options, NULL, &e);
+    if (rc == VF_AUTH && vf_error_http_status(e) == 403) {
+        /* Namespaces are often hidden from those who only work in one; what is made in one that is
+         * not there is refused by the server. */
+        vf_error_free(e);
+        return 0;
+    }
+    if (rc == VF_MISSING) {
+        vf_error_free(e);
+        vf_error_set(err, VF_MISSING, "namespace \"%s\" does not exist in the cluster of %s", ns,
+                     vf_kube_client_origin(client));
+        vf_error_hint(err, "kubectl create namespace %s, or name another with --namespace", ns);
+        return VF_MISSING;
+    }
+    vf_error_move(err, &e);
+    return rc;
+}
+
+int vf_cluster_open(const struct vf_cluster_options *options, const struct vf_cancel *cancel,
+                    struct vf_kube_client **ret_client, struct vf_error **err)
+{
+    struct vf_kube_config_options co = {
+        .path = options->kubeconfig, .context = options->context, .ns = options->namespace_name};
+    struct vf_kube_config *config = NULL;
+    struct vf_kube_client *client = NULL;
+    int rc = vf_kube_config_fetch(&co, &config, err);
+    if (rc == 0) {
+        rc = vf_kube_client_new(config, NULL, NULL, &client, err);
+    }
+    if (rc == 0) {
+        rc = check_namespace(client, cancel, err);
+    }
+    if (rc) {
+        vf_kube_client_free(client);
+        return rc;
+    }
+    *ret_client = client;
+    return 0;
+}

@@ -1,0 +1,365 @@
+/* A VM lands in a cluster: one claim a disk, filled by upload or where it is mounted, and at the
+ * end, when every disk is whole, the VirtualMachine.
+ */
+#include "jobs/cluster/landing.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "converters/vm/names.h"
+#include "importer/base/json.h"
+#include "importer/base/mem.h"
+#include "importer/kube/metadata.h"
+#include "importer/kube/resources.h"
+#include "importer/kube/virtual_machine.h"
+
+static const struct vf_import_cluster *settings(const struct vf_landing_cluster *l)
+{
+    return &l->landing.im->options->cluster;
+}
+
+static bool is_upload(const struct vf_landing_cluster *l)
+{
+    return l->landing.im->options->target == VF_TO_UPLOAD;
+}
+
+/* The claims are made here, by whoever makes the Job that fills them. */
+static bool is_launch(const struct vf_landing_cluster *l)
+{
+    return !is_upload(l) && !l->landing.im->options->to_path;
+}
+
+struct vf_claim_plan vf_cluster_claim_plan(const struct vf_cluster_disk *d)
+{
+    const struct vf_landing_cluster *l = d->landing;
+    return (struct vf_claim_plan){.ns = l->ns,
+                                  .name = d->claim,
+                                  .owner = &l->owner,
+                                  .disk = (unsigned)d->index,
+                                  .disk_label = d->label,
+                                  .storage = l->storage,
+                                  .size_bytes = d->size_bytes,
+                                  .bind_immediately = settings(l)->bind_immediately};
+}
+
+void vf_cluster_tell(void *opaque, const char *phase, const char *message, const char *hint)
+{
+    const struct vf_cluster_disk *d = opaque;
+    const struct vf_import *im = d->landing->landing.im;
+    if (hint) { /* it may hang: a person is needed */
+        vf_report_warning(im->reporter, im->vm_name, "\"%s\": %s (%s)", d->claim, message, hint);
+    } else {
+        vf_report_phase(im->reporter, im->vm_name, phase, "\"%s\": %s", d->claim, message);
+    }
+}
+
+struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms,
+                                   const struct vf_cancel *cancel)
+{
+    return (struct vf_cdi_wait){.ns = d->landing->ns,
+                                .name = d->claim,
+                                .uid = d->uid,
+                                .timeout_ms = timeout_ms,
+                                .tell = vf_cluster_tell,
+                                .opaque = d,
+                                .cancel = cancel};
+}
+
+int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *resource,
+                    cJSON *object, bool dry_run, const struct vf_cancel *cancel,
+                    struct vf_error **err)
+{
+    struct vf_kube_ref ref = {.resource = resource, .ns = d->landing->ns};
+    struct vf_kube_options options = {.dry_run = dry_run, .cancel = cancel};
+    cJSON *made = NULL;
+    int rc = vf_kube_create(d->landing->client, &ref, object, &options, &made, err);
+    cJSON_Delete(object);
+    if (rc == 0 && !dry_run) {
+        const char *uid = vf_kube_uid(made);
+        d->uid = vf_xstrdup(uid ? uid : "");
+    }
+    cJSON_Delete(made);
+    return rc;
+}
+
+/* --- before anything is made ------------------------------------------------------------- */
+
+static int open_cluster(struct vf_landing_cluster *l, struct vf_error **err)
+{
+    struct vf_import *im = l->landing.im;
+    const struct vf_import_cluster *c = settings(l);
+    struct vf_cluster_options where = c->where;
+    where.namespace_name = im->options->namespace_name;
+
+    int rc = vf_cluster_open(&where, im->cancel, &l->client, err);
+    if (rc) {
+        return rc;
+    }
+    l->ns = vf_kube_client_namespace(l->client);
+    vf_report_phase(im->reporter, im->options->vm, "connect", "namespace \"%s\" by %s", l->ns,
+                    vf_kube_client_origin(l->client));
+    rc = vf_virtual_machine_check(l->client, im->cancel, err);
+    if (rc == 0 && (is_upload(l) || c->handover == VF_IMPORT_ADOPT)) {
+        rc = vf_cdi_fetch_facts(l->client, im->cancel, &l->facts, err);
+    }
+    if (rc == 0) {
+        struct vf_kube_storage_wish wish = {.class_name = im->options->storage_class,
+                                            .volume_mode = c->volume_mode,
+                                            .access_mode = c->access_mode};
+        rc = vf_kube_storage_fetch(l->client, &wish, im->cancel, &l->storage, err);
+    }
+    return rc == 0 && is_upload(l) ? vf_cluster_upload_open_proxy(l, err) : rc;
+}
+
+/* What stays the same for this VM, whatever it is called. */
+static char *identity(const struct vf_import *im, const struct vf_vm *vm)
+{
+    const char *uuid = vm->instance_uuid && *vm->instance_uuid ? vm->instance_uuid : vm->bios_uuid;
+    return uuid && *uuid ? vf_xstrdup(uuid)
+                         : vf_xasprintf("%s:%s", vf_import_kind_name(im->options->kind),
+                                        im->source ? im->source : "");
+}
+
+static void init_disks(struct vf_landing_cluster *l, const struct vf_vm *vm)
+{
+    struct vf_import *im = l->landing.im;
+    l->disks = vf_xcalloc(vm->n_disks, sizeof *l->disks);
+    l->n_disks = vm->n_disks;
+    for (size_t i = 0; i < l->n_disks; i++) {
+        struct vf_cluster_disk *d = &l->disks[i];
+        d->landing = l;
+        d->index = i;
+        d->claim = vf_name_of_disk(im->name, i);
+        d->label = im->copies[i].name;
+        d->size_bytes = vm->disks[i].capacity_bytes;
+        if (is_upload(l)) {
+            vf_cluster_upload_target_init(d);
+        } else {
+            vf_cluster_claim_target_init(d);
+        }
+        im->copies[i].target = &d->target;
+    }
+}
+
+static bool all_sized(const struct vf_landing_cluster *l)
+{
+    for (size_t i = 0; i < l->n_disks; i++) {
+        if (l->disks[i].size_bytes == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int wrap_disk(const struct vf_cluster_disk *d, int rc, struct vf_error **err)
+{
+    return rc ? vf_error_wrap(err, rc, "disk %zu (%s)", d->index, d->label) : 0;
+}
+
+/* The server looks at a claim without keeping it: rights, quota, webhooks. */
+static int check_claim(struct vf_cluster_disk *d, cJSON **ret_object, struct vf_error **err)
+{
+    const struct vf_landing_cluster *l = d->landing;
+    struct vf_claim_plan plan = vf_cluster_claim_plan(d);
+    cJSON *object = NULL;
+    int rc = is_upload(l) ? vf_cdi_build_upload_volume(&plan, &object, err)
+                          : vf_cdi_build_claim(&plan, &object, err);
+    if (rc == 0) {
+        rc = vf_cluster_make(d, is_upload(l) ? &vf_kube_data_volumes : &vf_kube_claims,
+                             cJSON_Duplicate(object, true), true, l->landing.im->cancel, err);
+    }
+    if (rc == 0 && ret_object) {
+        *ret_object = vf_take(object);
+    }
+    cJSON_Delete(object);
+    return wrap_disk(d, rc, err);
+}
+
+/* Everything that can be refused is, while nothing was made. */
+static int check_all(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON *documents,
+                     struct vf_error **err)
+{
+    cJSON *machine = NULL;
+    int rc = 0;
+    bool mounted = l->landing.im->options->target == VF_TO_CLAIM && !is_launch(l);
+    for (size_t i = 0; i < l->n_disks && rc == 0 && !mounted; i++) {
+        if (l->disks[i].size_bytes > 0) {
+            cJSON *object = NULL;
+            rc = check_claim(&l->disks[i], &object, err);
+            if (rc == 0) {
+                cJSON_AddItemToArray(documents, object);
+            }
+        }
+    }
+    if (rc == 0 && all_sized(l)) {
+        rc = vf_cluster_build_machine(l, vm, &machine, err);
+    }
+    if (rc == 0 && machine) {
+        rc = vf_virtual_machine_create(l->client, l->ns, machine, true, l->landing.im->cancel, NULL,
+                                       err);
+        cJSON_AddItemToArray(documents, vf_take(machine));
+    }
+    cJSON_Delete(machine);
+    return rc;
+}
+
+static int make_disks(struct vf_landing_cluster *l, struct vf_error **err)
+{
+    const struct vf_cancel *cancel = l->landing.im->cancel;
+    int rc = 0;
+    for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
+        struct vf_cluster_disk *d = &l->disks[i];
+        if (!is_upload(l)) {
+            rc = vf_cluster_claim_prepare(d, cancel, err);
+        } else if (d->size_bytes > 0) {
+            rc = vf_cluster_upload_prepare(d, cancel, err);
+        }
+        rc = wrap_disk(d, rc, err);
+    }
+    return rc;
+}
+
+/* The import has come to its end although no disk was copied here. */
+static int stop_here(struct vf_error **err)
+{
+    vf_error_set(err, VF_CANCELLED, "nothing is left to do here");
+    vf_error_set_reason(err, VF_IMPORT_LANDED);
+    return VF_CANCELLED;
+}
+
+static int prepare(struct vf_landing *landing, const struct vf_vm *vm, struct vf_error **err)
+{
+    struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
+    struct vf_import *im = landing->im;
+    bool dry_run = settings(l)->dry_run;
+    l->source_uuid = identity(im, vm);
+    l->owner = (struct vf_owner){.source_vm = im->vm_name, .source_uuid = l->source_uuid};
+
+    int rc = vf_cluster_settle_names(l, vm, dry_run, err);
+    if (rc) {
+        return rc;
+    }
+    l->owner.import = im->name;
+    init_disks(l, vm);
+    cJSON *documents = cJSON_CreateArray();
+    rc = check_all(l, vm, documents, err);
+    if (rc == 0 && dry_run) {
+        im->documents = vf_take(documents);
+        rc = stop_here(err);
+    } else if (rc == 0 && is_launch(l)) {
+        rc = vf_cluster_launch(l, vm, err);
+        l->whole = rc == 0;
+        rc = rc ? rc : stop_here(err);
+    } else if (rc == 0) {
+        rc = make_disks(l, err);
+    }
+    cJSON_Delete(documents);
+    return rc;
+}
+
+/* --- after the copy ---------------------------------------------------------------------- */
+
+static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_error **err)
+{
+    struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
+    struct vf_import *im = landing->im;
+    int rc = vf_cancel_check(im->cancel, err);
+    vf_report_phase(im->reporter, im->vm_name, "finish", "making VirtualMachine \"%s\"", im->name);
+    for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
+        struct vf_cluster_disk *d = &l->disks[i];
+        d->size_bytes = im->copies[i].size_bytes;
+        rc =
+            vf_cdi_mark_complete(l->client, l->ns, d->claim, im->copies[i].digest, im->cancel, err);
+        rc = wrap_disk(d, rc, err);
+    }
+    if (rc == 0) {
+        /* From here on the disks are worth more than a tidy namespace. */
+        l->keep = true;
+        rc = vf_cluster_make_machine(l, vm, err);
+    }
+    if (rc && l->keep && !l->whole) {
+        vf_error_hint(err,
+                      "the disks are complete and stay in namespace \"%s\"; to begin anew: vmferry "
+                      "cleanup --namespace %s --name %s --all",
+                      l->ns, l->ns, im->name);
+    }
+    return rc;
+}
+
+/* --- the end ----------------------------------------------------------------------------- */
+
+/* What a failed import made is of no use to anybody. The import's own cancellation is not looked
+ * at: this is what it leads to. */
+static void remove_disk(struct vf_cluster_disk *d)
+{
+    struct vf_landing_cluster *l = d->landing;
+    struct vf_import *im = l->landing.im;
+    const struct vf_kube_resource *kinds[] = {&vf_kube_data_volumes, &vf_kube_claims};
+    const struct vf_kube_resource *kind = kinds[is_upload(l) ? 0 : 1];
+    struct vf_kube_ref ref = {.resource = kind, .ns = l->ns, .name = d->claim};
+    struct vf_error *e = NULL;
+    cJSON *object = NULL;
+
+    int rc = vf_kube_get(l->client, &ref, NULL, &object, &e);
+    const char *uid = vf_kube_uid(object);
+    if (rc == 0 && uid && strcmp(uid, d->uid) == 0) {
+        rc = vf_owned_delete(l->client, object, VF_CLUSTER_DELETE_TIMEOUT_MS, NULL, &e);
+    }
+    cJSON_Delete(object);
+    if (rc && rc != VF_MISSING) {
+        vf_report_warning(im->reporter, im->vm_name,
+                          "%s \"%s\" in namespace \"%s\" may still be there (%s); later: vmferry "
+                          "cleanup --namespace %s --name %s",
+                          is_upload(l) ? "DataVolume" : "claim", d->claim, l->ns,
+                          vf_error_message(e), l->ns, im->name);
+    }
+    vf_error_free(e);
+}
+
+static void free_landing(struct vf_landing *landing)
+{
+    struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
+    struct vf_import *im = landing->im;
+    bool told = false;
+    for (size_t i = 0; i < l->n_disks; i++) {
+        struct vf_cluster_disk *d = &l->disks[i];
+        if (d->uid && !l->keep && !l->whole) {
+            if (!told) {
+                vf_report_phase(im->reporter, im->vm_name, "cleanup",
+                                "removing the disks that were begun");
+                told = true;
+            }
+            remove_disk(d);
+        }
+        free(d->claim);
+        free(d->mount);
+        free(d->uid);
+    }
+    free(l->disks);
+    vf_http_free(l->proxy);
+    free(l->proxy_url);
+    free(l->source_uuid);
+    vf_cdi_facts_release(&l->facts);
+    vf_kube_storage_free(l->storage);
+    vf_kube_client_free(l->client);
+    free(landing->place);
+    free(l);
+}
+
+static const struct vf_landing_ops ops = {
+    .prepare = prepare, .finish = finish, .free = free_landing};
+
+int vf_landing_cluster_open(struct vf_import *im, struct vf_landing **ret_landing,
+                            struct vf_error **err)
+{
+    struct vf_landing_cluster *l = vf_xcalloc(1, sizeof *l);
+    l->landing = (struct vf_landing){.ops = &ops, .im = im};
+    int rc = open_cluster(l, err);
+    if (rc) {
+        free_landing(&l->landing);
+        return rc;
+    }
+    *ret_landing = &l->landing;
+    return 0;
+}

@@ -1,0 +1,107 @@
+/* Private to jobs/cluster: a VM lands in a cluster. What the landing (landing.c), its disks
+ * (upload_target.c, claim_target.c), the machine (machine.c) and the Job that copies (launch.c)
+ * share.
+ */
+#ifndef JOBS_CLUSTER_LANDING_H
+#define JOBS_CLUSTER_LANDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmferry/vm.h>
+
+#include "importer/base/http.h"
+#include "importer/kube/cdi.h"
+#include "importer/kube/client.h"
+#include "importer/kube/owned.h"
+#include "importer/kube/storage.h"
+#include "jobs/import_plan.h"
+
+/* How long the cluster may take; each wait says what it waits for. */
+#define VF_CLUSTER_READY_TIMEOUT_MS     (10 * 60 * 1000)
+#define VF_CLUSTER_SUCCEEDED_TIMEOUT_MS (30 * 60 * 1000)
+#define VF_CLUSTER_DELETE_TIMEOUT_MS    (2 * 60 * 1000)
+#define VF_CLUSTER_START_TIMEOUT_MS     (5 * 60 * 1000)
+
+struct vf_landing_cluster;
+
+/* One disk and its claim. */
+struct vf_cluster_disk {
+    struct vf_disk_target target;
+    struct vf_landing_cluster *landing;
+    size_t index;
+    char *claim;         /* name of the claim, and of the DataVolume if there is one */
+    const char *label;   /* "Hard disk 1"; the copy's */
+    char *mount;         /* target CLAIM: device or folder */
+    uint64_t size_bytes; /* 0: not known yet */
+    char *uid;           /* of what was made for it: DataVolume or claim; NULL: nothing */
+    unsigned tries;      /* uploads that were begun */
+    bool in_doubt;       /* of an upload all was sent, and its answer lost */
+};
+
+struct vf_landing_cluster {
+    struct vf_landing landing;
+    struct vf_kube_client *client; /* requests have cancels of their own; the clean-up has none */
+    const char *ns;                /* the client's */
+    struct vf_cdi_facts facts;
+    struct vf_kube_storage *storage;
+    struct vf_http *proxy; /* target UPLOAD */
+    char *proxy_url;
+    char *source_uuid;
+    struct vf_owner owner; /* borrows from the import */
+    struct vf_cluster_disk *disks;
+    size_t n_disks;
+    bool keep;  /* what was made stays, even when the import fails */
+    bool whole; /* the VM was accepted */
+};
+
+/* landing.c */
+
+/* The plan of a disk's claim; borrows from the landing. */
+struct vf_claim_plan vf_cluster_claim_plan(const struct vf_cluster_disk *d);
+/* Tell of a wait as a phase of the import. A vf_cdi_tell_fn; opaque is the struct vf_cluster_disk.
+ */
+void vf_cluster_tell(void *opaque, const char *phase, const char *message, const char *hint);
+/* The wait for this disk's object. */
+struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms,
+                                   const struct vf_cancel *cancel);
+/* Create the object of a disk that was built (freed here) and note its uid. */
+int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *resource,
+                    cJSON *object, bool dry_run, const struct vf_cancel *cancel,
+                    struct vf_error **err);
+
+/* names.c: settle im->name, and with it the claims', against what is in the cluster. Removes what
+ * an earlier try of this import left unless only `look`ing. */
+int vf_cluster_settle_names(struct vf_landing_cluster *l, const struct vf_vm *vm, bool look,
+                            struct vf_error **err);
+
+/* upload_target.c */
+void vf_cluster_upload_target_init(struct vf_cluster_disk *d);
+/* Make the DataVolume of a disk whose size is known, and wait until it takes an upload. */
+int vf_cluster_upload_prepare(struct vf_cluster_disk *d, const struct vf_cancel *cancel,
+                              struct vf_error **err);
+/* How the proxy is reached and trusted; it is asked once, so that a wrong URL or certificate is
+ * found before anything is made. */
+int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error **err);
+
+/* claim_target.c */
+void vf_cluster_claim_target_init(struct vf_cluster_disk *d);
+/* The claim is ours, mounted, writable and large enough. */
+int vf_cluster_claim_prepare(struct vf_cluster_disk *d, const struct vf_cancel *cancel,
+                             struct vf_error **err);
+
+/* machine.c */
+
+/* The VirtualMachine as it will be made, marked as ours; warns of what the VM loses, once. */
+int vf_cluster_build_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
+                             cJSON **ret_object, struct vf_error **err);
+/* Make it, start it if that was asked for, and say where it is. */
+int vf_cluster_make_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
+                            struct vf_error **err);
+
+/* launch.c: claims, a Secret and a Job that mounts them and imports the VM with target CLAIM; the
+ * Job is followed to its end, and removed. On failure the claims are removed by the landing. */
+int vf_cluster_launch(struct vf_landing_cluster *l, const struct vf_vm *vm, struct vf_error **err);
+
+#endif

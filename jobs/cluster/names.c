@@ -1,0 +1,152 @@
+/* What the VM and its disks are called in the cluster: as their source says, unless that name is
+ * another VM's. The same VM gets the same name again.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "converters/vm/names.h"
+#include "importer/base/json.h"
+#include "importer/base/mem.h"
+#include "importer/kube/metadata.h"
+#include "importer/kube/resources.h"
+#include "jobs/cluster/landing.h"
+
+enum verdict {
+    NAME_FREE,     /* nothing is there, or what an earlier try left */
+    NAME_OF_OTHER, /* of another VM that vmferry brought */
+};
+
+struct object {
+    const struct vf_kube_resource *resource;
+    const char *kind;
+};
+
+static const struct object machines = {&vf_kube_virtual_machines, "VirtualMachine"};
+static const struct object volumes = {&vf_kube_data_volumes, "DataVolume"};
+static const struct object claims = {&vf_kube_claims, "PersistentVolumeClaim"};
+
+static int refuse(struct vf_landing_cluster *l, const struct object *o, const char *name,
+                  enum vf_owned owned, struct vf_error **err)
+{
+    if (owned == VF_OWNED_FINISHED) {
+        vf_error_set(err, VF_CONFLICT,
+                     "%s \"%s\" in namespace \"%s\" is of an import of this VM that is complete",
+                     o->kind, name, l->ns);
+        vf_error_hint(err, "another name by --name brings it once more; kubectl delete, or vmferry "
+                           "cleanup --all for disks that no VM uses, makes room");
+    } else {
+        vf_error_set(err, VF_CONFLICT,
+                     "there is a %s \"%s\" in namespace \"%s\" already, which is not vmferry's",
+                     o->kind, name, l->ns);
+        vf_error_hint(err, "it was left alone; choose another name with --name");
+    }
+    return VF_CONFLICT;
+}
+
+/* Looks at one object under a name that is to be ours. */
+static int look(struct vf_landing_cluster *l, const struct object *o, const char *name,
+                enum verdict *verdict, cJSON *leftovers, struct vf_error **err)
+{
+    struct vf_kube_ref ref = {.resource = o->resource, .ns = l->ns, .name = name};
+    struct vf_kube_options options = {.cancel = l->landing.im->cancel};
+    struct vf_error *e = NULL;
+    cJSON *object = NULL;
+    int rc = vf_kube_get(l->client, &ref, &options, &object, &e);
+    if (rc == VF_MISSING || rc == VF_UNSUPPORTED) { /* not there, or CDI is not */
+        vf_error_free(e);
+        return 0;
+    }
+    if (rc) {
+        vf_error_move(err, &e);
+        return rc;
+    }
+    enum vf_owned owned = vf_owned_judge(object, &l->owner);
+    if (owned == VF_OWNED_UNFINISHED && o != &machines) {
+        cJSON_AddItemToArray(leftovers, vf_take(object));
+    } else if (owned == VF_OWNED_OTHER) {
+        *verdict = NAME_OF_OTHER;
+    } else {
+        rc = refuse(l, o, name, owned, err);
+    }
+    cJSON_Delete(object);
+    return rc;
+}
+
+/* All objects that would carry `name`. */
+static int try_name(struct vf_landing_cluster *l, const struct vf_vm *vm, const char *name,
+                    enum verdict *verdict, cJSON *leftovers, struct vf_error **err)
+{
+    *verdict = NAME_FREE;
+    l->owner.import = name;
+    int rc = look(l, &machines, name, verdict, leftovers, err);
+    for (size_t i = 0; i < vm->n_disks && rc == 0 && *verdict == NAME_FREE; i++) {
+        char *vf_autofree claim = vf_name_of_disk(name, i);
+        rc = look(l, &volumes, claim, verdict, leftovers, err);
+        if (rc == 0 && *verdict == NAME_FREE) {
+            rc = look(l, &claims, claim, verdict, leftovers, err);
+        }
+    }
+    return rc;
+}
+
+static int remove_leftovers(struct vf_landing_cluster *l, cJSON *leftovers, struct vf_error **err)
+{
+    struct vf_import *im = l->landing.im;
+    const cJSON *object;
+    cJSON_ArrayForEach(object, leftovers)
+    {
+        const char *name = vf_kube_name(object);
+        vf_report_phase(im->reporter, im->vm_name, "prepare",
+                        "removing \"%s\", which an earlier import of this VM left unfinished",
+                        name);
+        int rc = vf_owned_delete(l->client, object, VF_CLUSTER_DELETE_TIMEOUT_MS, im->cancel, err);
+        if (rc) {
+            return vf_error_wrap(err, rc, "removing \"%s\", left by an earlier import", name);
+        }
+    }
+    return 0;
+}
+
+/* The claims that a worker fills were made for it, and are unfinished: they must stay. */
+static bool fills_mounted(const struct vf_landing_cluster *l)
+{
+    const struct vf_import_options *o = l->landing.im->options;
+    return o->target == VF_TO_CLAIM && o->to_path;
+}
+
+int vf_cluster_settle_names(struct vf_landing_cluster *l, const struct vf_vm *vm, bool look_only,
+                            struct vf_error **err)
+{
+    struct vf_import *im = l->landing.im;
+    enum verdict verdict;
+    cJSON *leftovers = vf_json_new_array();
+    int rc = try_name(l, vm, im->name, &verdict, leftovers, err);
+    if (rc == 0 && verdict == NAME_OF_OTHER && im->options->name) {
+        rc =
+            vf_error_set(err, VF_CONFLICT,
+                         "the name \"%s\" is taken in namespace \"%s\" by the import of another VM",
+                         im->name, l->ns);
+        vf_error_hint(err, "choose another one with --name");
+    } else if (rc == 0 && verdict == NAME_OF_OTHER) {
+        char *vf_autofree distinct = vf_name_of_vm_distinct(vm);
+        cJSON_Delete(leftovers);
+        leftovers = vf_json_new_array();
+        rc = try_name(l, vm, distinct, &verdict, leftovers, err);
+        if (rc == 0 && verdict == NAME_OF_OTHER) {
+            rc = vf_error_set(err, VF_CONFLICT, "the names \"%s\" and \"%s\" are both taken",
+                              im->name, distinct);
+            vf_error_hint(err, "choose another one with --name");
+        } else if (rc == 0) {
+            vf_report_info(im->reporter, im->vm_name,
+                           "the name \"%s\" is another imported VM's: this one will be \"%s\"",
+                           im->name, distinct);
+            vf_replace_string(&im->name, distinct);
+        }
+    }
+    if (rc == 0 && !look_only && !fills_mounted(l)) {
+        rc = remove_leftovers(l, leftovers, err);
+    }
+    cJSON_Delete(leftovers);
+    l->owner.import = im->name;
+    return rc;
+}

@@ -1,0 +1,241 @@
+/* A disk's copy goes into its claim through CDI's upload proxy. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "importer/base/mem.h"
+#include "importer/kube/resources.h"
+#include "importer/target/upload.h"
+#include "jobs/cluster/landing.h"
+#include "jobs/stages/stage.h"
+
+/* Uploads of one disk that are begun before giving up. */
+#define MAX_TRIES 5
+
+/* An upload that arrived is Succeeded within seconds of its answer; one that did not leaves the
+ * server waiting for another. */
+#define DOUBT_TIMEOUT_MS (2 * 60 * 1000)
+
+/* --- the proxy --------------------------------------------------------------------------- */
+
+static bool trust_is_told(const struct vf_http_options *o)
+{
+    return o->ca_file || o->thumbprint || o->insecure;
+}
+
+/* Any answer shows that the way is there. */
+static int knock(struct vf_landing_cluster *l, const struct vf_http_options *options,
+                 struct vf_http **ret_http, struct vf_error **err)
+{
+    char *vf_autofree url = vf_xasprintf("%s/healthz", l->proxy_url);
+    struct vf_http *http = NULL;
+    struct vf_http_response response = {0};
+    struct vf_http_request req = {.url = url,
+                                  .timeout_ms = 15000,
+                                  .max_answer_bytes = 64u << 10,
+                                  .cancel = l->landing.im->cancel};
+    int rc = vf_http_new(options, NULL, &http, err);
+    if (rc == 0) {
+        rc = vf_http_fetch(http, &req, &response, err);
+        vf_http_response_release(&response);
+    }
+    if (rc) {
+        vf_http_free(http);
+        return rc;
+    }
+    *ret_http = http;
+    return 0;
+}
+
+/* CDI's own certificate is signed by its own bundle; an ingress in front of it has one that the
+ * system may know. */
+static int knock_by_bundle(struct vf_landing_cluster *l, struct vf_error **err)
+{
+    struct vf_http_options options = l->landing.im->options->cluster.proxy_http;
+    struct vf_error *e = NULL;
+    options.ca_pem = l->facts.upload_proxy_ca;
+    int rc = knock(l, &options, &l->proxy, &e);
+    if (rc == VF_AUTH) {
+        options.ca_pem = NULL;
+        rc = knock(l, &options, &l->proxy, NULL);
+        rc = rc ? VF_AUTH : 0;
+    }
+    if (rc) {
+        vf_error_move(err, &e);
+    }
+    vf_error_free(e);
+    return rc;
+}
+
+int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error **err)
+{
+    const struct vf_import_cluster *c = &l->landing.im->options->cluster;
+    const char *url = c->proxy_url ? c->proxy_url : l->facts.upload_proxy_url;
+    if (!url) {
+        vf_error_set(err, VF_MISSING, "CDI publishes no address of its upload proxy");
+        vf_error_hint(err, "name it by --upload-proxy URL (kubectl port-forward -n cdi "
+                           "service/cdi-uploadproxy 8443:443 makes it https://localhost:8443), or "
+                           "set spec.config.uploadProxyURLOverride of the CDI object");
+        return VF_MISSING;
+    }
+    size_t len = strlen(url);
+    l->proxy_url = strstr(url, "://")
+                       ? vf_xasprintf("%.*s", (int)(len - (url[len - 1] == '/')), url)
+                       : vf_xasprintf("https://%s", url);
+    struct vf_http_options options = c->proxy_http;
+    options.trust_hint = "--upload-ca-file FILE or --upload-thumbprint HEX trusts it";
+    int rc = l->facts.upload_proxy_ca && !trust_is_told(&options)
+                 ? knock_by_bundle(l, err)
+                 : knock(l, &options, &l->proxy, err);
+    if (rc) {
+        vf_error_hint(err, "--upload-proxy URL names another address of CDI's upload proxy");
+        return vf_error_wrap(err, rc, "upload proxy %s", l->proxy_url);
+    }
+    return 0;
+}
+
+/* --- the DataVolume ---------------------------------------------------------------------- */
+
+static int make_volume(struct vf_cluster_disk *d, const struct vf_cancel *cancel,
+                       struct vf_error **err)
+{
+    struct vf_claim_plan plan = vf_cluster_claim_plan(d);
+    cJSON *object = NULL;
+    int rc = vf_cdi_build_upload_volume(&plan, &object, err);
+    return rc ? rc : vf_cluster_make(d, &vf_kube_data_volumes, object, false, cancel, err);
+}
+
+int vf_cluster_upload_prepare(struct vf_cluster_disk *d, const struct vf_cancel *cancel,
+                              struct vf_error **err)
+{
+    int rc = d->uid ? 0 : make_volume(d, cancel, err);
+    if (rc == 0) {
+        struct vf_cdi_wait wait = vf_cluster_wait(d, VF_CLUSTER_READY_TIMEOUT_MS, cancel);
+        rc = vf_cdi_wait_upload_ready(d->landing->client, &wait, err);
+    }
+    return rc;
+}
+
+/* --- the sink ---------------------------------------------------------------------------- */
+
+/* An upload whose success is what the claim says, not what the proxy answered. */
+struct upload {
+    struct vf_stage stage;
+    struct vf_cluster_disk *disk;
+    const struct vf_cancel *cancel;
+    int restarts; /* of the upload pod, when it began */
+};
+
+static int fetch_token(void *opaque, struct vf_secret **ret_token, struct vf_error **err)
+{
+    const struct upload *u = opaque;
+    const struct vf_landing_cluster *l = u->disk->landing;
+    return vf_cdi_fetch_upload_token(l->client, l->ns, u->disk->claim, u->cancel, ret_token, err);
+}
+
+static int upload_write(struct vf_sink *s, const void *buf, size_t len_bytes, uint64_t offset_bytes,
+                        struct vf_error **err)
+{
+    return vf_sink_write(((struct vf_stage *)s)->next, buf, len_bytes, offset_bytes, err);
+}
+
+static int upload_zero(struct vf_sink *s, uint64_t offset_bytes, uint64_t length_bytes,
+                       struct vf_error **err)
+{
+    return vf_sink_zero(((struct vf_stage *)s)->next, offset_bytes, length_bytes, err);
+}
+
+static bool has_reason(const struct vf_error *e, const char *reason)
+{
+    const char *given = vf_error_reason(e);
+    return given && strcmp(given, reason) == 0;
+}
+
+static int upload_finish(struct vf_sink *s, struct vf_error **err)
+{
+    struct upload *u = (struct upload *)s;
+    struct vf_cluster_disk *d = u->disk;
+    struct vf_import *im = d->landing->landing.im;
+    struct vf_error *e = NULL;
+    int64_t timeout_ms = VF_CLUSTER_SUCCEEDED_TIMEOUT_MS;
+    int rc = vf_sink_finish(u->stage.next, &e);
+    if (has_reason(e, VF_UPLOAD_REASON_DOUBT) ||
+        (d->in_doubt && has_reason(e, VF_UPLOAD_REASON_DONE))) {
+        /* The content of every try is the same; the claim tells whether one of them arrived. */
+        vf_report_info(im->reporter, im->vm_name,
+                       "\"%s\": the answer to the upload was lost; asking the claim", d->claim);
+        d->in_doubt = true;
+        timeout_ms = DOUBT_TIMEOUT_MS;
+        vf_error_clear(&e);
+        rc = 0;
+    }
+    if (rc == 0) {
+        struct vf_cdi_wait wait = vf_cluster_wait(d, timeout_ms, u->cancel);
+        rc = vf_cdi_wait_succeeded(d->landing->client, &wait, u->restarts, &e);
+    }
+    vf_error_move(err, &e);
+    return rc;
+}
+
+static void upload_free(struct vf_sink *s)
+{
+    vf_sink_free(((struct vf_stage *)s)->next);
+    free(s);
+}
+
+static const struct vf_sink_ops sink_ops = {.write = upload_write,
+                                            .zero = upload_zero,
+                                            .read = vf_stage_read,
+                                            .flush = vf_stage_flush,
+                                            .finish = upload_finish,
+                                            .free = upload_free};
+
+static int open_upload(struct vf_disk_target *target, uint64_t size_bytes,
+                       const struct vf_cancel *cancel, struct vf_sink **ret_sink,
+                       struct vf_error **err)
+{
+    struct vf_cluster_disk *d = (struct vf_cluster_disk *)target;
+    struct vf_landing_cluster *l = d->landing;
+    if (d->tries++ >= MAX_TRIES) {
+        return vf_error_set(err, VF_CONFLICT, "%u uploads of this disk broke", MAX_TRIES);
+    }
+    d->size_bytes = size_bytes;
+    int restarts = 0;
+    int rc = vf_cluster_upload_prepare(d, cancel, err);
+    if (rc == 0) {
+        rc = vf_cdi_fetch_upload_state(l->client, l->ns, d->claim, cancel, &restarts, NULL, err);
+    }
+    if (rc) {
+        return rc;
+    }
+    struct upload *u = vf_xcalloc(1, sizeof *u);
+    *u = (struct upload){.disk = d, .cancel = cancel, .restarts = restarts};
+    struct vf_upload_options options = {.http = l->proxy,
+                                        .url = l->proxy_url,
+                                        .fetch_token = fetch_token,
+                                        .opaque = u,
+                                        .size_bytes = size_bytes,
+                                        .coding = VF_UPLOAD_ZSTD,
+                                        .cancel = cancel};
+    struct vf_sink *next = NULL;
+    rc = vf_upload_sink_open(&options, &next, err);
+    if (rc) {
+        free(u);
+        return rc;
+    }
+    vf_stage_init(&u->stage, &sink_ops, next);
+    *ret_sink = &u->stage.base;
+    return 0;
+}
+
+/* The upload server takes the next try from the beginning. */
+static void discard(struct vf_disk_target *target)
+{
+    (void)target;
+}
+
+static const struct vf_disk_target_ops ops = {.open = open_upload, .discard = discard};
+
+void vf_cluster_upload_target_init(struct vf_cluster_disk *d)
+{
+    d->target.ops = &ops;
+}
