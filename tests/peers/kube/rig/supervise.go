@@ -137,6 +137,9 @@ func startAll(ctx context.Context, h *host.Host, o *options, result *ready) erro
 
 // startParts starts what needs the API server only, all at once.
 func startParts(ctx context.Context, h *host.Host, o *options, result *ready) error {
+	if !o.without["cdi"] {
+		cdi.AddImages(h)
+	}
 	parts := map[string]func() error{
 		"storage": func() error { return storage.Start(ctx, h) },
 		"runner":  func() error { return runner.Start(ctx, h) },

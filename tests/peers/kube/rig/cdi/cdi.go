@@ -54,6 +54,21 @@ type cdi struct {
 	reached map[string]bool // pod addresses that the proxy's sandbox leads to
 }
 
+// AddImages adds what CDI's pods run, before any part starts. An image that is there already stays.
+func AddImages(h *host.Host) {
+	for _, name := range []string{"cdi-importer", "cdi-uploadserver"} {
+		if h.Images[name] == "" {
+			h.Images[name] = h.Program(name)
+		}
+	}
+	// Its metrics are on port 8443 of all addresses; blank disks, all that it makes here, need nothing
+	// from a network.
+	if h.Offline == nil {
+		h.Offline = map[string]bool{}
+	}
+	h.Offline["cdi-importer"] = true
+}
+
 // Start returns once its servers answer. The CRDs in h.Bin/crds/ are loaded by then; the StorageClasses
 // and the Node may still be on their way.
 func Start(ctx context.Context, h *host.Host) (*Result, error) {

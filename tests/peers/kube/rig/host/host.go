@@ -42,6 +42,9 @@ type Host struct {
 	Network string
 	// Images maps an image's name (without registry, tag and digest) to the program that it runs.
 	Images map[string]string
+	// Offline names the images whose containers get a network with nothing in it: their programs
+	// listen on a port of all addresses, where they would be in the way of other pods.
+	Offline map[string]bool
 	// Processes starts processes; they end with the rig.
 	Processes *process.Group
 	// Control is the control door's multiplexer: a part adds its patterns when it starts.
