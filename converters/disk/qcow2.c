@@ -406,7 +406,7 @@ int vf_qcow2_sink_create(const char *path, uint64_t size_bytes, struct vf_sink *
                                        VF_SINK_READABLE | VF_SINK_STARTS_ZERO};
     q->fd = fd;
     q->path = vf_xstrdup(path);
-    vf_bulk_open(&q->bulk, path);
+    vf_bulk_open(&q->bulk, fd);
     q->n_l1 = (size_bytes + L2_SPAN - 1) / L2_SPAN;
     q->l1 = vf_xcalloc(q->n_l1, sizeof *q->l1);
     q->next_cluster = 1; /* the header's */

@@ -88,7 +88,7 @@ int vf_raw_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **r
                                        VF_SINK_READABLE | VF_SINK_STARTS_ZERO};
     r->fd = fd;
     r->path = vf_xstrdup(path);
-    vf_bulk_open(&r->bulk, path);
+    vf_bulk_open(&r->bulk, fd);
     *ret_sink = &r->base;
     return 0;
 }

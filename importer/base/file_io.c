@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -57,9 +58,13 @@ int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
     return 0;
 }
 
-void vf_bulk_open(struct vf_bulk *b, const char *path)
+void vf_bulk_open(struct vf_bulk *b, int fd)
 {
-    atomic_init(&b->fd, open(path, O_WRONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW));
+    char name[sizeof "/proc/self/fd/" + 3 * sizeof fd];
+    long page = sysconf(_SC_PAGESIZE);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    b->granule_bytes = page > (long)VF_BULK_ALIGN ? (size_t)page : VF_BULK_ALIGN;
+    atomic_init(&b->fd, open(name, O_WRONLY | O_DIRECT | O_CLOEXEC));
 }
 
 void vf_bulk_close(struct vf_bulk *b)
@@ -73,8 +78,8 @@ int vf_bulk_pwrite(struct vf_bulk *b, int fd, const char *path, const void *buf,
                    uint64_t offset_bytes, struct vf_error **err)
 {
     int bulk_fd = atomic_load(&b->fd);
-    size_t direct = len_bytes - len_bytes % VF_BULK_ALIGN;
-    bool aligned = (uintptr_t)buf % VF_BULK_ALIGN == 0 && offset_bytes % VF_BULK_ALIGN == 0;
+    size_t direct = len_bytes - len_bytes % b->granule_bytes;
+    bool aligned = (uintptr_t)buf % VF_BULK_ALIGN == 0 && offset_bytes % b->granule_bytes == 0;
     ssize_t n = 0;
     if (bulk_fd >= 0 && aligned && direct >= VF_BULK_MIN_BYTES) {
         /* Whatever is short or refused here, the buffered write below does or explains. */
@@ -125,8 +130,8 @@ int vf_file_pread(int fd, const char *path, void *buf, size_t len_bytes, uint64_
     return rc;
 }
 
-static int write_zeros(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
-                       struct vf_error **err)
+int vf_file_write_zeros(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
+                        struct vf_error **err)
 {
     static const char zeros[64 << 10];
     int rc = 0;
@@ -151,7 +156,7 @@ static int punch(int fd, const char *path, uint64_t offset_bytes, uint64_t lengt
         return 0;
     }
     if (errno == EOPNOTSUPP || errno == ENOSYS) {
-        return write_zeros(fd, path, offset_bytes, length_bytes, err);
+        return vf_file_write_zeros(fd, path, offset_bytes, length_bytes, err);
     }
     return vf_error_set_errno(err, errno, "cannot zero \"%s\" at offset %" PRIu64, path,
                               offset_bytes);

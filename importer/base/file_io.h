@@ -22,15 +22,19 @@ int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
  * larger than memory and is read by somebody else, so caching it costs much and serves nobody. */
 struct vf_bulk {
     atomic_int fd; /* -1: the filesystem cannot; buffered writes serve then */
+    size_t granule_bytes;
 };
 
-#define VF_BULK_ALIGN     4096u       /* of memory, offset and length */
+#define VF_BULK_ALIGN     4096u       /* of memory; of offset and length too, or a page if larger */
 #define VF_BULK_MIN_BYTES (64u << 10) /* less is gathered better by the cache */
 
-void vf_bulk_open(struct vf_bulk *b, const char *path); /* of a file that exists; cannot fail */
+/* Of the very file or device that `fd` is, whatever its name means by now (it is opened by way of
+ * /proc). Cannot fail. */
+void vf_bulk_open(struct vf_bulk *b, int fd);
 void vf_bulk_close(struct vf_bulk *b);
 
-/* As vf_file_pwrite, by the bulk descriptor where alignment and filesystem let it. */
+/* As vf_file_pwrite, by the bulk descriptor where alignment and filesystem let it. A page is never
+ * written both ways at once, which a device would not survive: its direct writes take no lock. */
 int vf_bulk_pwrite(struct vf_bulk *b, int fd, const char *path, const void *buf, size_t len_bytes,
                    uint64_t offset_bytes, struct vf_error **err);
 
@@ -41,6 +45,9 @@ int vf_file_pread_upto(int fd, const char *path, void *buf, size_t len_bytes, ui
 /* VF_INVALID at a premature end of the file. */
 int vf_file_pread(int fd, const char *path, void *buf, size_t len_bytes, uint64_t offset_bytes,
                   struct vf_error **err);
+
+int vf_file_write_zeros(int fd, const char *path, uint64_t offset_bytes, uint64_t length_bytes,
+                        struct vf_error **err);
 
 /* Make the range read as zero. What is a hole already costs one lseek; data is punched out, or
  * overwritten where the filesystem cannot punch. */

@@ -141,7 +141,7 @@ static void check_bulk(bool direct)
     int fd;
     assert_int_equal(vf_file_create(path, &fd, &err), 0);
     assert_int_equal(ftruncate(fd, (off_t)size), 0);
-    vf_bulk_open(&bulk, path);
+    vf_bulk_open(&bulk, fd);
     if (!direct) {
         vf_bulk_close(&bulk);
         atomic_store(&bulk.fd, -1);
