@@ -8,8 +8,11 @@
  * word.
  *
  * Random, parallel, rewritable, readable. Starts zero for a file, never for a device: what a fresh
- * device reads as is the storage's business, so zeros are written there (BLKZEROOUT, which
- * deallocates where the device can).
+ * device reads as is the storage's business, so zeros are written there (deallocated where the
+ * device has a command that promises zeros; a discard does not). finish() zeroes what a device has
+ * behind the end of the disk too.
+ *
+ * Owner and group of disk.img are those of the process and the folder: uid 107, or fsGroup 107.
  */
 #ifndef IMPORTER_TARGET_CLAIM_H
 #define IMPORTER_TARGET_CLAIM_H
@@ -29,7 +32,7 @@ struct vf_claim_info {
     enum vf_claim_mode mode;
     uint64_t
         room_bytes; /* device size; free space of the filesystem, an old partial counted free */
-    bool has_disk;  /* a complete disk.img is there */
+    bool has_disk;  /* something named disk.img is there */
 };
 
 /* What is mounted at `path`. VF_MISSING when nothing is, VF_INVALID when it is neither a block
@@ -39,8 +42,9 @@ int vf_claim_probe(const char *path, struct vf_claim_info *ret_info, struct vf_e
 
 /* Begin a disk of size_bytes, over whatever an earlier try left. VF_SPACE when it does not fit:
  * capacity for a device; a file is sparse, so the free space is only warned of by the caller.
- * VF_CONFLICT when another process holds the claim's file or device (lock, O_EXCL), or when
- * disk.img is there and `replace` is false.
+ * VF_CONFLICT when another process holds the claim's file or device (lock, O_EXCL), when disk.img
+ * is there and `replace` is false, or is not a regular file. With `replace` it is removed at once,
+ * as a claim has no room for two; a VM that runs from it on this node is VF_CONFLICT.
  * flush() and finish() are durable: fsync of the content and, for a file, of its folder after the
  * rename. free() without finish() leaves the partial file, which the next try takes over. */
 int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
