@@ -95,6 +95,7 @@ static int copy(struct vf_disk_copy *c, const struct vf_copy_env *env,
     }
     vf_sink_free(sink);
     vf_digest_release(&digest);
+    c->complete = rc == 0;
     if (rc) {
         c->target->ops->discard(c->target);
     }

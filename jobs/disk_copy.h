@@ -34,14 +34,15 @@ struct vf_disk_copy {
     uint64_t size_bytes; /* set by the copy */
     char *digest;        /* set by the copy when wanted */
     bool started;        /* DISK_START was reported */
+    bool complete;       /* whole and durable */
 };
 
 /* Tell the listeners of a disk of expected_bytes before its copy starts, so that they know the
  * whole from the beginning. */
 void vf_disk_copy_announce(struct vf_disk_copy *c, const struct vf_copy_env *env);
 
-/* Copy and finish; what a failed one left is discarded. `cancel` is triggered on
- * failure. May be called again after a failure, to start over. */
+/* Copy and finish; what a failed one left is discarded. `cancel` is triggered on failure. May be
+ * called again after a failure, to start over. */
 int vf_disk_copy_stream(struct vf_disk_copy *c, const struct vf_copy_env *env, struct vf_stream *in,
                         struct vf_cancel *cancel, struct vf_error **err);
 int vf_disk_copy_disk(struct vf_disk_copy *c, const struct vf_copy_env *env, struct vf_disk *disk,

@@ -5,6 +5,7 @@
 #include "converters/disk/image.h"
 #include "converters/disk/vmdk_format.h"
 #include "importer/base/mem.h"
+#include "importer/base/retry.h"
 #include "importer/source/file.h"
 #include "importer/source/gunzip.h"
 #include "jobs/import_plan.h"
@@ -56,17 +57,51 @@ static int open_input(struct vf_import *im, struct vf_http **ret_http,
 {
     const char *path = im->options->path;
     if (is_url(path)) {
+        free(im->source);
         im->source = public_url(path);
         return open_url(im, ret_http, ret_stream, err);
     }
-    im->source = vf_xstrdup(strcmp(path, "-") == 0 ? "standard input" : path);
+    vf_replace_string(&im->source, strcmp(path, "-") == 0 ? "standard input" : path);
     return vf_file_stream_open(path, im->cancel, ret_stream, err);
+}
+
+/* Tries with an input that can be opened again; a broken upload or download starts over. */
+static const struct vf_retry_policy tries = {.max_tries = 4, .first_wait_ms = 1000};
+
+/* Whether to go on to another try. A first contact that fails is told at once. */
+static bool try_again(const struct vf_import *im, struct vf_retry *retry, int *rc,
+                      struct vf_error **e)
+{
+    if (*rc != VF_RETRY || !im->copies || strcmp(im->options->path, "-") == 0) {
+        return false;
+    }
+    char *vf_autofree text = vf_error_format(*e);
+    if (!vf_retry_again(retry, rc, e)) {
+        return false;
+    }
+    vf_report_warning(im->reporter, im->env.vm, "the copy broke and starts over: %s", text);
+    return true;
+}
+
+/* In a later try the package is the same, or this is no copy of one state. */
+static int check_same(const struct vf_import *im, const struct vf_vm *vm, struct vf_error **err)
+{
+    bool same = im->n_copies == vm->n_disks;
+    for (size_t i = 0; i < vm->n_disks && same; i++) {
+        same = im->copies[i].expected_bytes == vm->disks[i].capacity_bytes;
+    }
+    return same ? 0
+                : vf_error_set(err, VF_CONFLICT, "the package was changed while it was being read");
 }
 
 static int prepare(void *opaque, const struct vf_ovf *ovf, struct vf_disk_copy **ret_copies,
                    struct vf_error **err)
 {
     struct vf_import *im = opaque;
+    if (im->copies) {
+        *ret_copies = im->copies;
+        return check_same(im, &ovf->vm, err);
+    }
     for (size_t i = 0; i < ovf->concerns.n_items; i++) {
         vf_report_warning(im->reporter, ovf->vm.name, "%s", ovf->concerns.items[i]);
     }
@@ -79,26 +114,42 @@ static int prepare(void *opaque, const struct vf_ovf *ovf, struct vf_disk_copy *
     return rc;
 }
 
+static int copy_package_once(struct vf_import *im, struct vf_ovf *ovf,
+                             struct vf_package_summary *summary, struct vf_error **err)
+{
+    struct vf_cancel *cancel = vf_cancel_new(im->cancel); /* a failure is of this try */
+    struct vf_http *http = NULL;
+    struct vf_stream *in = NULL;
+    int rc = cancel ? 0 : vf_error_set(err, VF_INTERNAL, "no descriptor left");
+    if (rc == 0 && im->options->kind == VF_IMPORT_OVF) {
+        vf_replace_string(&im->source, im->options->path);
+        rc = vf_package_copy_ovf(im->options->path, &im->env, prepare, im, cancel, ovf, summary,
+                                 err);
+    } else if (rc == 0) {
+        rc = open_input(im, &http, &in, err);
+        if (rc == 0) {
+            rc = vf_package_copy_ova(in, im->source, &im->env, prepare, im, cancel, ovf, summary,
+                                     err);
+        }
+        vf_http_free(http);
+    }
+    vf_cancel_free(cancel);
+    return rc;
+}
+
 int vf_import_package(struct vf_import *im, struct vf_error **err)
 {
     struct vf_ovf ovf = {0};
     struct vf_package_summary summary;
-    struct vf_http *http = NULL;
+    struct vf_retry retry;
+    struct vf_error *e = NULL;
     int rc;
 
-    if (im->options->kind == VF_IMPORT_OVF) {
-        im->source = vf_xstrdup(im->options->path);
-        rc = vf_package_copy_ovf(im->options->path, &im->env, prepare, im, im->cancel, &ovf,
-                                 &summary, err);
-    } else {
-        struct vf_stream *in = NULL;
-        rc = open_input(im, &http, &in, err);
-        if (rc == 0) {
-            rc = vf_package_copy_ova(in, im->source, &im->env, prepare, im, im->cancel, &ovf,
-                                     &summary, err);
-        }
-        vf_http_free(http);
-    }
+    vf_retry_init(&retry, &tries, im->cancel);
+    do {
+        rc = copy_package_once(im, &ovf, &summary, &e);
+    } while (try_again(im, &retry, &rc, &e));
+    vf_error_move(err, &e);
     if (rc == 0) {
         vf_package_report(&summary, ovf.vm.name, im->reporter);
         rc = vf_import_finish(im, &ovf.vm, err);
@@ -123,17 +174,18 @@ static void describe_vmdk(const struct vf_import *im, struct vf_vm *vm)
     vm->disks[0].bus = VF_BUS_SCSI;
 }
 
-static int copy_vmdk_stream(struct vf_import *im, struct vf_stream *in, struct vf_error **err)
+static int copy_vmdk_stream(struct vf_import *im, struct vf_stream *in, struct vf_cancel *cancel,
+                            struct vf_error **err)
 {
     int rc = vf_gunzip_open(in, im->source, VMDK_MAX_CAPACITY_BYTES, &in, err);
     if (rc == 0) {
-        rc = vf_disk_copy_stream(&im->copies[0], &im->env, in, im->cancel, err);
+        rc = vf_disk_copy_stream(&im->copies[0], &im->env, in, cancel, err);
         vf_stream_free(in);
     }
     return rc;
 }
 
-static int copy_vmdk_image(struct vf_import *im, struct vf_error **err)
+static int copy_vmdk_image(struct vf_import *im, struct vf_cancel *cancel, struct vf_error **err)
 {
     struct vf_disk *disk = NULL;
     struct vf_image_info info;
@@ -145,7 +197,7 @@ static int copy_vmdk_image(struct vf_import *im, struct vf_error **err)
                           im->options->path);
     }
     if (rc == 0) {
-        rc = vf_disk_copy_disk(&im->copies[0], &im->env, disk, im->cancel, err);
+        rc = vf_disk_copy_disk(&im->copies[0], &im->env, disk, cancel, err);
     }
     vf_disk_free(disk);
     return rc;
@@ -157,40 +209,59 @@ static bool is_forward(const char *path, enum vf_image_kind kind)
            kind == VF_IMAGE_GZIP;
 }
 
+/* The VMDK is opened before anything is prepared: what is not there, or none, is told first. */
+static int copy_vmdk_once(struct vf_import *im, const struct vf_vm *vm, bool forward,
+                          struct vf_error **err)
+{
+    struct vf_cancel *cancel = vf_cancel_new(im->cancel); /* a failure is of this try */
+    struct vf_http *http = NULL;
+    struct vf_stream *in = NULL;
+    int rc = cancel ? 0 : vf_error_set(err, VF_INTERNAL, "no descriptor left");
+    if (rc == 0 && forward) {
+        rc = open_input(im, &http, &in, err);
+    }
+    if (rc == 0 && !im->copies) {
+        rc = vf_import_prepare(im, vm, err);
+        if (rc == 0) {
+            vf_report_warning(im->reporter, vm->name,
+                              "a VMDK does not describe its machine: the manifest has %u CPUs, "
+                              "4 GiB of memory, BIOS and no network; edit it",
+                              vm->cpus);
+        }
+    }
+    if (rc == 0) {
+        rc = in ? copy_vmdk_stream(im, vf_take(in), cancel, err) : copy_vmdk_image(im, cancel, err);
+    }
+    vf_stream_free(in);
+    vf_http_free(http);
+    vf_cancel_free(cancel);
+    return rc;
+}
+
 int vf_import_vmdk(struct vf_import *im, struct vf_error **err)
 {
     const char *path = im->options->path;
     enum vf_image_kind kind = VF_IMAGE_RAW;
-    struct vf_http *http = NULL;
-    struct vf_stream *in = NULL;
+    struct vf_retry retry;
+    struct vf_error *e = NULL;
     struct vf_vm vm;
     int rc = 0;
 
-    vf_vm_init(&vm);
+    im->source = is_url(path) ? public_url(path) : vf_xstrdup(path);
+    describe_vmdk(im, &vm);
     if (!is_url(path) && strcmp(path, "-") != 0) {
-        im->source = vf_xstrdup(path);
-        rc = vf_probe_file(path, &kind, err);
+        rc = vf_probe_file(path, &kind, &e);
     }
-    if (rc == 0 && is_forward(path, kind)) {
-        free(vf_take(im->source));
-        rc = open_input(im, &http, &in, err);
-    }
+    vf_retry_init(&retry, &tries, im->cancel);
     if (rc == 0) {
-        describe_vmdk(im, &vm);
-        rc = vf_import_prepare(im, &vm, err);
+        do {
+            rc = copy_vmdk_once(im, &vm, is_forward(path, kind), &e);
+        } while (try_again(im, &retry, &rc, &e));
     }
-    if (rc == 0) {
-        vf_report_warning(im->reporter, vm.name,
-                          "a VMDK does not describe its machine: the manifest has %u CPUs, 4 GiB "
-                          "of memory, BIOS and no network; edit it",
-                          vm.cpus);
-        rc = in ? copy_vmdk_stream(im, vf_take(in), err) : copy_vmdk_image(im, err);
-    }
-    vf_stream_free(in);
-    vf_http_free(http);
+    vf_error_move(err, &e);
     if (rc == 0) {
         rc = vf_import_finish(im, &vm, err);
     }
     vf_vm_release(&vm);
-    return rc ? vf_error_wrap(err, rc, "\"%s\"", im->source ? im->source : path) : 0;
+    return rc ? vf_error_wrap(err, rc, "\"%s\"", im->source) : 0;
 }

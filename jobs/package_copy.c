@@ -41,7 +41,9 @@ static int end_disk(struct package *p, size_t i, int rc, struct vf_error **err)
     if (rc) {
         rc = vf_error_wrap(err, rc, "disk %zu (%s)", i, c->name);
     }
-    vf_disk_copy_report_end(c, p->env, rc && err ? *err : NULL);
+    if (rc != VF_RETRY) { /* there may be another try */
+        vf_disk_copy_report_end(c, p->env, rc && err ? *err : NULL);
+    }
     p->copied[i] = rc == 0;
     return rc;
 }
@@ -100,6 +102,11 @@ static int copy_member(struct package *p, struct vf_ova *ova, const char *name,
     }
     size_t i = (size_t)(d - p->ovf.vm.disks);
     struct vf_stream *stream = NULL;
+    if (p->copies[i]
+            .complete) { /* by an earlier try; its bytes are hashed once more all the same */
+        p->copied[i] = true;
+        return 0;
+    }
     int rc = vf_ova_open_member(ova, stream_limit(d), &stream, err);
     if (rc == 0) {
         rc = vf_disk_copy_stream(&p->copies[i], p->env, stream, p->cancel, err);
@@ -211,7 +218,8 @@ int vf_package_copy_ovf(const char *path, const struct vf_copy_env *env,
         rc = open_descriptor(&p, text, len, path, prepare, opaque, err);
     }
     for (size_t i = 0; rc == 0 && i < p.ovf.vm.n_disks; i++) {
-        if (p.ovf.vm.disks[i].file) {
+        p.copied[i] = p.copies[i].complete;
+        if (p.ovf.vm.disks[i].file && !p.copied[i]) {
             rc = end_disk(&p, i, copy_file(&p, dir, i, err), err);
         }
     }

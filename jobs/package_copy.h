@@ -12,7 +12,8 @@
 #include "jobs/disk_copy.h"
 
 /* Called once the descriptor is known: gives an array of ovf->vm.n_disks prepared copies
- * (borrowed), in the order of ovf->vm.disks. */
+ * (borrowed), in the order of ovf->vm.disks. Those that are complete, by an earlier try, are not
+ * copied again. */
 typedef int vf_package_prepare_fn(void *opaque, const struct vf_ovf *ovf,
                                   struct vf_disk_copy **ret_copies, struct vf_error **err);
 
