@@ -8,9 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 
+	corev1 "k8s.io/api/core/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	v1 "kubevirt.io/api/core/v1"
 	"kubevirt.io/client-go/log"
 	"kubevirt.io/kubevirt/pkg/service"
 	virtapi "kubevirt.io/kubevirt/pkg/virt-api"
@@ -18,8 +22,10 @@ import (
 	"kubevirt.io/kubevirt/pkg/virt-operator/resource/generate/components"
 )
 
-const usage = `usage: kubevirt-peer crds | webhooks NAMESPACE | apiservices NAMESPACE | version
-       kubevirt-peer virt-api|virt-controller ARGUMENT...`
+const (
+	usage     = "usage: kubevirt-peer crds|objects | virt-api|virt-controller ARGUMENT..."
+	namespace = "kubevirt"
+)
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
@@ -32,18 +38,8 @@ func run(args []string, out io.Writer) error {
 	switch {
 	case len(args) == 1 && args[0] == "crds":
 		return printCRDs(out)
-	case len(args) == 1 && args[0] == "version":
-		return printVersion(out)
-	case len(args) == 2 && args[0] == "webhooks":
-		return printLines(out, components.NewVirtAPIMutatingWebhookConfiguration(args[1]),
-			components.NewVirtAPIValidatingWebhookConfiguration(args[1]))
-	case len(args) == 2 && args[0] == "apiservices":
-		for _, service := range components.NewVirtAPIAPIServices(args[1]) {
-			if err := printLines(out, service); err != nil {
-				return err
-			}
-		}
-		return nil
+	case len(args) == 1 && args[0] == "objects":
+		return printObjects(out)
 	case len(args) > 0 && args[0] == "virt-api":
 		os.Args = args
 		log.InitializeLogging("virt-api")
@@ -103,17 +99,49 @@ func printCRDs(out io.Writer) error {
 	return nil
 }
 
-// printVersion writes the version of KubeVirt's module that is linked in.
-func printVersion(out io.Writer) error {
+// printObjects writes what virt-operator would register virt-api with, and a KubeVirt object whose
+// status names the version of KubeVirt's module that is linked in.
+func printObjects(out io.Writer) error {
+	version, err := moduleVersion()
+	if err != nil {
+		return err
+	}
+	kubevirt := &v1.KubeVirt{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: "KubeVirt"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kubevirt"},
+		Status: v1.KubeVirtStatus{
+			Phase:                   v1.KubeVirtPhaseDeployed,
+			OperatorVersion:         version,
+			TargetKubeVirtVersion:   version,
+			ObservedKubeVirtVersion: version,
+			DefaultArchitecture:     runtime.GOARCH,
+			Conditions: []v1.KubeVirtCondition{
+				{Type: v1.KubeVirtConditionAvailable, Status: corev1.ConditionTrue, Reason: "AllComponentsReady"},
+				{Type: v1.KubeVirtConditionProgressing, Status: corev1.ConditionFalse, Reason: "AllComponentsReady"},
+				{Type: v1.KubeVirtConditionDegraded, Status: corev1.ConditionFalse, Reason: "AllComponentsReady"},
+			},
+		},
+	}
+	objects := []any{
+		kubevirt,
+		components.NewVirtAPIMutatingWebhookConfiguration(namespace),
+		components.NewVirtAPIValidatingWebhookConfiguration(namespace),
+	}
+	for _, service := range components.NewVirtAPIAPIServices(namespace) {
+		objects = append(objects, service)
+	}
+	return printLines(out, objects...)
+}
+
+func moduleVersion() (string, error) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return errors.New("no build information")
+		return "", errors.New("no build information")
 	}
 	for _, module := range info.Deps {
 		if module.Path == "kubevirt.io/kubevirt" {
-			_, err := fmt.Fprintln(out, module.Version)
-			return err
+			return module.Version, nil
 		}
 	}
-	return errors.New("kubevirt.io/kubevirt is not linked in")
+	return "", errors.New("kubevirt.io/kubevirt is not linked in")
 }

@@ -2,21 +2,19 @@
 package kubevirt
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
 	"vmferry/tests/peers/kube/rig/cluster"
@@ -29,6 +27,7 @@ const (
 	namespace    = "kubevirt"
 	startTimeout = 2 * time.Minute
 	program      = "kubevirt-peer"
+	objectsFile  = "kubevirt-objects.json" // what it prints: its start takes seconds
 )
 
 var (
@@ -39,13 +38,11 @@ var (
 	apiServices = schema.GroupVersionResource{
 		Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices",
 	}
-	webhooks = map[string]schema.GroupVersionResource{
-		"MutatingWebhookConfiguration": {
-			Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations",
-		},
-		"ValidatingWebhookConfiguration": {
-			Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations",
-		},
+	mutating = schema.GroupVersionResource{
+		Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations",
+	}
+	validating = schema.GroupVersionResource{
+		Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations",
 	}
 )
 
@@ -54,6 +51,7 @@ type peer struct {
 	h       *host.Host
 	client  dynamic.Interface
 	folder  string
+	objects map[string][]map[string]any // by kind
 	version string
 	port    int // virt-api's
 }
@@ -72,11 +70,9 @@ func Start(ctx context.Context, h *host.Host) (string, error) {
 	if p.client, err = dynamic.NewForConfig(h.Config); err != nil {
 		return "", err
 	}
-	version, err := output(ctx, h.Program(program), "version")
-	if err != nil {
+	if err := p.readObjects(); err != nil {
 		return "", err
 	}
-	p.version = strings.TrimSpace(string(version))
 	if err := p.install(ctx); err != nil {
 		return "", err
 	}
@@ -112,31 +108,17 @@ func (p *peer) install(ctx context.Context) error {
 			return err
 		}
 	}
-	kubevirt := map[string]any{
-		"apiVersion": "kubevirt.io/v1", "kind": "KubeVirt",
-		"metadata": map[string]any{"name": "kubevirt"},
-		"spec":     map[string]any{"configuration": map[string]any{}},
-	}
+	kubevirt := p.objects["KubeVirt"][0]
 	if err := p.create(ctx, kubevirts, namespace, kubevirt); err != nil {
 		return err
 	}
-	// As virt-operator says it when all is in place.
-	status, err := json.Marshal(map[string]any{"status": map[string]any{
-		"phase":                   "Deployed",
-		"observedKubeVirtVersion": p.version,
-		"targetKubeVirtVersion":   p.version,
-		"operatorVersion":         p.version,
-		"conditions": []any{
-			map[string]any{"type": "Available", "status": "True", "reason": "AllComponentsReady"},
-			map[string]any{"type": "Progressing", "status": "False", "reason": "AllComponentsReady"},
-			map[string]any{"type": "Degraded", "status": "False", "reason": "AllComponentsReady"},
-		},
-	}})
+	// A subresource, which create leaves out. As virt-operator says it when all is in place.
+	status, err := json.Marshal(map[string]any{"status": kubevirt["status"]})
 	if err != nil {
 		return err
 	}
 	_, err = p.client.Resource(kubevirts).Namespace(namespace).Patch(ctx, "kubevirt",
-		"application/merge-patch+json", status, metav1.PatchOptions{}, "status")
+		types.MergePatchType, status, metav1.PatchOptions{}, "status")
 	return err
 }
 
@@ -217,11 +199,7 @@ func (p *peer) registerAPI(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	aggregated, err := p.objects(ctx, "apiservices")
-	if err != nil {
-		return err
-	}
-	for _, object := range aggregated {
+	for _, object := range p.objects["APIService"] {
 		spec := object["spec"].(map[string]any)
 		spec["caBundle"] = p.h.CA.CertPEM
 		spec["service"].(map[string]any)["port"] = int64(p.port)
@@ -254,48 +232,56 @@ func (p *peer) available(ctx context.Context) error {
 
 // registerWebhooks gives them an address in place of a Service.
 func (p *peer) registerWebhooks(ctx context.Context) error {
-	configurations, err := p.objects(ctx, "webhooks")
-	if err != nil {
-		return err
-	}
-	for _, object := range configurations {
-		for _, webhook := range object["webhooks"].([]any) {
-			client := webhook.(map[string]any)["clientConfig"].(map[string]any)
-			path, _ := client["service"].(map[string]any)["path"].(string)
-			delete(client, "service")
-			client["url"] = fmt.Sprintf("https://127.0.0.1:%d%s", p.port, path)
-			client["caBundle"] = p.h.CA.CertPEM
-		}
-		resource, known := webhooks[object["kind"].(string)]
-		if !known {
-			return fmt.Errorf("unknown kind %v", object["kind"])
-		}
-		if err := p.create(ctx, resource, "", object); err != nil {
-			return err
+	for kind, resource := range map[string]schema.GroupVersionResource{
+		"MutatingWebhookConfiguration": mutating, "ValidatingWebhookConfiguration": validating,
+	} {
+		for _, object := range p.objects[kind] {
+			for _, webhook := range object["webhooks"].([]any) {
+				client := webhook.(map[string]any)["clientConfig"].(map[string]any)
+				path, _ := client["service"].(map[string]any)["path"].(string)
+				delete(client, "service")
+				client["url"] = fmt.Sprintf("https://127.0.0.1:%d%s", p.port, path)
+				client["caBundle"] = p.h.CA.CertPEM
+			}
+			if err := p.create(ctx, resource, "", object); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// objects are what the program prints.
-func (p *peer) objects(ctx context.Context, what string) ([]map[string]any, error) {
-	text, err := output(ctx, p.h.Program(program), what, namespace)
+// readObjects reads what the program printed when it was built.
+func (p *peer) readObjects() error {
+	file, err := os.Open(p.h.Program(objectsFile))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	var objects []map[string]any
+	defer file.Close()
+	p.objects = map[string][]map[string]any{}
+	decoder := json.NewDecoder(file)
 	for {
 		var object map[string]any
 		err := decoder.Decode(&object)
 		if errors.Is(err, io.EOF) {
-			return objects, nil
+			break
 		}
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("%s: %w", objectsFile, err)
 		}
-		objects = append(objects, object)
+		kind, _ := object["kind"].(string)
+		p.objects[kind] = append(p.objects[kind], object)
 	}
+	for _, kind := range []string{
+		"KubeVirt", "APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+	} {
+		if len(p.objects[kind]) == 0 {
+			return fmt.Errorf("%s has no %s", objectsFile, kind)
+		}
+	}
+	version, _, err := unstructured.NestedString(p.objects["KubeVirt"][0], "status", "observedKubeVirtVersion")
+	p.version = version
+	return err
 }
 
 func (p *peer) create(ctx context.Context, resource schema.GroupVersionResource, namespace string, object map[string]any) error {
@@ -316,14 +302,4 @@ func (p *peer) create(ctx context.Context, resource schema.GroupVersionResource,
 		return fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)
 	}
 	return nil
-}
-
-func output(ctx context.Context, program string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s %v: %w", program, args, err)
-	}
-	return out, nil
 }
