@@ -19,6 +19,10 @@
 /* With TLS a read brings one record; without, as much as fits. Pages never touched cost nothing. */
 #define RECEIVE_BYTES (512L << 10)
 #define MAX_IDLE      16
+/* What libcurl holds of a pushed body, and what a write to the socket is at most. */
+#define SEND_BYTES (64L << 10)
+/* How long a peer may take for its "100 Continue" (RFC 9110, section 10.1.1: not indefinitely). */
+#define EXPECT_WAIT_MS 1000L
 /* A chain of tokens longer than VF_CANCEL_MAX_FDS is still noticed in time. */
 #define MAX_WAIT_MS 500
 
@@ -44,6 +48,8 @@ static void detach(struct vf_http_lane *lane)
     free(lane->label);
     free(lane->host);
     lane->label = lane->host = NULL;
+    lane->on_send = NULL;
+    lane->send_opaque = NULL;
     vf_buf_release(&lane->answer_headers);
 }
 
@@ -192,8 +198,9 @@ static int add_headers(struct vf_http_lane *lane, const struct vf_http_request *
     if (!rc && req->authorization) {
         rc = add_secret_header(lane, "Authorization", vf_secret_reveal(req->authorization), err);
     }
-    /* libcurl would wait up to a second for a "100 Continue", and call any body a form. */
-    if (!rc && !has_header(req, "Expect")) {
+    /* libcurl would wait up to a second for a "100 Continue", which only a pushed body is worth,
+     * and call any body a form. */
+    if (!rc && !lane->on_send && !has_header(req, "Expect")) {
         rc = add_header(lane, "Expect:", err);
     }
     if (!rc && !has_header(req, "Content-Type")) {
@@ -224,10 +231,23 @@ static size_t on_header(char *data, size_t size, size_t n, void *opaque)
     return vf_buf_append(&lane->answer_headers, data, len) ? len : 0;
 }
 
-static void set_method(CURL *easy, const struct vf_http_request *req)
+static void set_pushed_body(struct vf_http_lane *lane)
 {
+    curl_easy_setopt(lane->easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(lane->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
+    curl_easy_setopt(lane->easy, CURLOPT_READFUNCTION, lane->on_send);
+    curl_easy_setopt(lane->easy, CURLOPT_READDATA, lane->send_opaque);
+    curl_easy_setopt(lane->easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BYTES);
+    curl_easy_setopt(lane->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_WAIT_MS);
+}
+
+static void set_method(struct vf_http_lane *lane, const struct vf_http_request *req)
+{
+    CURL *easy = lane->easy;
     const char *method = req->method;
-    if (req->body || (method && strcmp(method, "POST") == 0)) {
+    if (lane->on_send) {
+        set_pushed_body(lane);
+    } else if (req->body || (method && strcmp(method, "POST") == 0)) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body_len);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, req->body ? req->body : "");
     } else if (method && strcmp(method, "HEAD") == 0) {
@@ -332,7 +352,7 @@ int vf_http_lane_start(struct vf_http_lane *lane, const struct vf_http_request *
     }
     set_options(lane);
     set_proxy(lane);
-    set_method(lane->easy, req);
+    set_method(lane, req);
     if (req->once) {
         curl_easy_setopt(lane->easy, CURLOPT_FRESH_CONNECT, 1L);
     }

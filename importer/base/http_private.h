@@ -58,7 +58,10 @@ struct vf_http_lane {
     uint64_t range_first, range_last;
     const struct vf_cancel *cancel;
     unsigned stall_timeout_ms;
-    int64_t deadline_ms; /* of a stream; INT64_MAX: none */
+    int64_t deadline_ms;        /* of a stream; INT64_MAX: none */
+    curl_read_callback on_send; /* gives a body of unknown length, chunked; NULL: no such body.
+                                   Set before the start */
+    void *send_opaque;
     bool attached;
     int64_t started_ms;
 

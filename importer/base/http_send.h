@@ -28,14 +28,15 @@ struct vf_http_send;
 int vf_http_send_open(struct vf_http *h, const struct vf_http_request *req,
                       struct vf_http_send **ret_send, struct vf_error **err);
 
-/* 0: taken (it may still be in a buffer of at most 256 KiB). 1: the peer has answered already, and
+/* 0: taken (it may still be in a buffer of at most 64 KiB). 1: the peer has answered already, and
  * takes no more: go on to vf_http_send_finish. Else transport failures as of vf_http_fetch; a
  * connection that breaks is looked at for an answer first. */
 int vf_http_send_write(struct vf_http_send *s, const void *buf, size_t len_bytes,
                        struct vf_error **err);
 
 /* Ends the body, unless the peer has answered, and waits for the answer for as long as
- * answer_timeout_ms (0: the request's stall timeout). Any status is a success. */
+ * answer_timeout_ms (0: the request's stall timeout). Any status is a success; a text that breaks
+ * off behind it is taken as far as it came, since a peer that gives up on a body may break off. */
 int vf_http_send_finish(struct vf_http_send *s, unsigned answer_timeout_ms,
                         struct vf_http_response *ret_response, struct vf_error **err);
 

@@ -31,6 +31,9 @@ struct vf_test_connection {
     bool broken;
     char head[MAX_HEAD_BYTES + 1];
     size_t head_len;
+    size_t chunk_left; /* of the chunk that is being read */
+    bool chunks_begun; /* a line end stands before the next size */
+    bool chunks_ended;
 };
 
 struct vf_test_server {
@@ -123,6 +126,79 @@ void vf_test_hang(struct vf_test_exchange *x)
 {
     await_fd(x->connection->server, x->connection->fd, POLLIN | POLLRDHUP, -1);
     x->close = true;
+}
+
+void vf_test_stall(struct vf_test_exchange *x)
+{
+    await_fd(x->connection->server, x->connection->fd, POLLRDHUP, -1);
+    x->close = true;
+}
+
+void vf_test_drop(struct vf_test_exchange *x)
+{
+    char bytes[65536];
+    while (receive(x->connection, bytes, sizeof bytes) > 0) {
+    }
+    x->close = true;
+}
+
+/* What was read with the head comes first. */
+static ssize_t receive_rest(struct vf_test_connection *c, void *buf, size_t cap)
+{
+    if (c->head_len == 0) {
+        return receive(c, buf, cap);
+    }
+    size_t n = c->head_len < cap ? c->head_len : cap;
+    memcpy(buf, c->head, n);
+    memmove(c->head, c->head + n, c->head_len - n);
+    c->head_len -= n;
+    return (ssize_t)n;
+}
+
+static bool read_line(struct vf_test_connection *c, char *line, size_t cap)
+{
+    for (size_t n = 0; n + 1 < cap; n++) {
+        if (receive_rest(c, line + n, 1) != 1) {
+            return false;
+        }
+        if (line[n] == '\n') {
+            line[n] = '\0';
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_chunk_size(struct vf_test_connection *c)
+{
+    char line[64];
+    if (c->chunks_begun && !read_line(c, line, sizeof line)) {
+        return false;
+    }
+    if (!read_line(c, line, sizeof line)) {
+        return false;
+    }
+    c->chunks_begun = true;
+    c->chunk_left = strtoul(line, NULL, 16);
+    c->chunks_ended = c->chunk_left == 0;
+    return !c->chunks_ended || read_line(c, line, sizeof line);
+}
+
+ptrdiff_t vf_test_read_chunked(struct vf_test_exchange *x, void *buf, size_t cap)
+{
+    struct vf_test_connection *c = x->connection;
+    if (!c->chunks_ended && c->chunk_left == 0 && !read_chunk_size(c)) {
+        return -1;
+    }
+    if (c->chunks_ended) {
+        return 0;
+    }
+    ssize_t n = receive_rest(c, buf, cap < c->chunk_left ? cap : c->chunk_left);
+    if (n <= 0) {
+        return -1;
+    }
+    c->chunk_left -= (size_t)n;
+    return n;
 }
 
 void vf_test_pause(struct vf_test_exchange *x, int ms)
@@ -236,6 +312,8 @@ static bool serve_one(struct vf_test_connection *c)
     char *body = read_body(c, head_len, x.body_len);
     memmove(c->head, c->head + head_len, c->head_len - head_len);
     c->head_len -= head_len;
+    c->chunk_left = 0;
+    c->chunks_begun = c->chunks_ended = false;
     if (body) {
         x.body = body;
         note(c->server, &c->server->n_requests);

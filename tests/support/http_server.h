@@ -72,6 +72,13 @@ void vf_test_reset(struct vf_test_exchange *x);
 void vf_test_cut(struct vf_test_exchange *x);
 /* Does nothing until the peer goes away or the server is stopped. */
 void vf_test_hang(struct vf_test_exchange *x);
+/* Takes nothing more and says nothing until the peer goes away or the server is stopped. */
+void vf_test_stall(struct vf_test_exchange *x);
+/* Takes and drops what comes until the peer goes away or the server is stopped. */
+void vf_test_drop(struct vf_test_exchange *x);
+/* Some of a chunked body, which is not read before the handler is called: its bytes, 0 at its end,
+ * -1 when the connection is over. */
+ptrdiff_t vf_test_read_chunked(struct vf_test_exchange *x, void *buf, size_t cap);
 /* Lets time pass between two parts of an answer; less when the server is stopped. */
 void vf_test_pause(struct vf_test_exchange *x, int ms);
 /* Of a header in the request; heap, NULL when absent. */
