@@ -1,0 +1,14 @@
+/* Private to jobs/cluster: see landing.h for vf_cluster_launch. */
+#ifndef JOBS_CLUSTER_LAUNCH_H
+#define JOBS_CLUSTER_LAUNCH_H
+
+#include <stdbool.h>
+
+#include "jobs/cluster/landing.h"
+
+/* Does a worker of an earlier start fill the claims of l->owner? VF_CONFLICT while it runs, and
+ * when its name is somebody else's; what is left of one that ended is removed, unless only
+ * `look`ing. */
+int vf_cluster_check_worker(struct vf_landing_cluster *l, bool look_only, struct vf_error **err);
+
+#endif

@@ -1,0 +1,60 @@
+/* The objects that `import --to pvc` makes for its worker: a Job of one pod, which mounts the
+ * claims and imports the same VM with target pvc:PATH, and the Secret that it reads. Pure, but for
+ * the name. Private to jobs/cluster.
+ *
+ * Source: Kubernetes, concepts/workloads/controllers/job, concepts/security/pod-security-standards
+ * ("restricted"), tasks/inject-data-application/define-command-argument-container ($(NAME), $$).
+ */
+#ifndef JOBS_CLUSTER_LAUNCH_JOB_H
+#define JOBS_CLUSTER_LAUNCH_JOB_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "importer/kube/owned.h"
+#include "jobs/import.h"
+
+/* From the signal to the kill: abort the export, remove the snapshot. */
+#define VF_WORKER_GRACE_S 120
+
+/* Who the disks' files belong to in KubeVirt. */
+#define VF_WORKER_UID 107
+
+struct vf_worker_plan {
+    const struct vf_import_options *options; /* of the launcher */
+    const struct vf_owner *owner;            /* `import` is the VM's name */
+    const char *ns;
+    const char *vm;      /* reference at the source; NULL: options->path says what */
+    const char *storage; /* class of the claims */
+    bool block;          /* volume mode of the claims */
+    const char *const *claims;
+    size_t n_claims;
+    const char *image;
+    const char *secret; /* its name; NULL: the worker needs none */
+    const char *ca_pem; /* content of the CA file; NULL: none was given */
+    bool debug;
+};
+
+/* "web01-import": one a VM. Caller frees. */
+char *vf_worker_job_name(const char *import);
+/* Another each time, so that none has to be looked for. Caller frees. VF_INTERNAL without
+ * randomness.
+ */
+int vf_worker_secret_name(const char *import, char **ret_name, struct vf_error **err);
+
+/* NULL-terminated; caller frees each and the array. */
+char **vf_worker_args(const struct vf_worker_plan *plan);
+void vf_worker_args_free(char **args);
+
+/* Suspended, so that no pod starts before its Secret is there. Caller deletes. */
+cJSON *vf_worker_build_job(const struct vf_worker_plan *plan);
+
+bool vf_worker_needs_secret(const struct vf_worker_plan *plan);
+/* Goes with the Job of that uid (NULL: of none, for a dry run). vf_json_delete_wiped it. */
+cJSON *vf_worker_build_secret(const struct vf_worker_plan *plan, const char *job_uid);
+
+/* Of a Job as the server tells it: it neither completed nor failed, and was let run at all. */
+bool vf_worker_job_runs(const cJSON *job);
+
+#endif
