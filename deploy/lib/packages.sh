@@ -3,7 +3,7 @@
 
 packages_run="build-essential cmake ninja-build pkg-config"
 packages_run="$packages_run libcurl4-openssl-dev libxml2-dev libcjson-dev libarchive-dev"
-packages_run="$packages_run libdeflate-dev libyaml-dev libssl-dev zlib1g-dev"
+packages_run="$packages_run libdeflate-dev libyaml-dev libssl-dev zlib1g-dev libzstd-dev"
 packages_run="$packages_run qemu-utils e2fsprogs ca-certificates jq"
 
 packages_test="$packages_run libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck"
