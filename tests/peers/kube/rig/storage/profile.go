@@ -67,7 +67,7 @@ func (d *driver) syncProfile(ctx context.Context, profile *unstructured.Unstruct
 	if err != nil {
 		return err
 	}
-	if class.Provisioner != DriverName || class.Parameters[parameterMode] == "" {
+	if !answersTo(class.Provisioner) || class.Parameters[parameterMode] == "" {
 		return nil
 	}
 	sets, err := claimPropertySets(class.Parameters[parameterMode])

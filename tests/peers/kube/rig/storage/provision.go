@@ -40,7 +40,7 @@ func (d *driver) runClaims(ctx context.Context) error {
 
 // syncClaim makes a volume for a claim that the binder gave to this driver.
 func (d *driver) syncClaim(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
-	if claim.Annotations[annotationProvisioner] != DriverName || claim.Spec.VolumeName != "" ||
+	if !answersTo(claim.Annotations[annotationProvisioner]) || claim.Spec.VolumeName != "" ||
 		claim.DeletionTimestamp != nil || claim.Spec.StorageClassName == nil || !isOurs(claim.Spec.DataSourceRef) {
 		return nil
 	}

@@ -30,6 +30,10 @@ import (
 // DriverName is the provisioner of the StorageClasses and the driver of the VolumeSnapshotClasses.
 const DriverName = "rig.vmferry.io"
 
+// PopulatedName is a second provisioner that this driver answers to. It has a CSIDriver object, by
+// which CDI tells drivers whose claims it may let its populators fill.
+const PopulatedName = "populated.rig.vmferry.io"
+
 // SnapshotClassName is the VolumeSnapshotClass that is there from the start.
 const SnapshotClassName = "rig-snap"
 
@@ -61,6 +65,11 @@ func Start(ctx context.Context, h *host.Host) error {
 	d, err := newDriver(ctx, h)
 	if err != nil {
 		return fmt.Errorf("storage: %w", err)
+	}
+	csi := &storagev1.CSIDriver{ObjectMeta: metav1.ObjectMeta{Name: PopulatedName}}
+	_, err = d.client.StorageV1().CSIDrivers().Create(ctx, csi, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("storage: CSI driver '%s': %w", csi.Name, err)
 	}
 	for _, class := range classes() {
 		_, err := d.client.StorageV1().StorageClasses().Create(ctx, class, metav1.CreateOptions{})
@@ -105,7 +114,9 @@ func classes() []*storagev1.StorageClass {
 		newClass("rig-ext4", immediate, parameterMode, volume.Filesystem, parameterLimited, "true"),
 		newClass("rig-never", immediate, parameterMode, volume.Filesystem, parameterFault, "never"),
 		newClass("rig-fail", immediate, parameterMode, volume.Filesystem, parameterFault, "fail"),
+		newClass("rig-populated", immediate, parameterMode, volume.Filesystem),
 	}
+	list[len(list)-1].Provisioner = PopulatedName
 	list[0].Annotations = map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}
 	return list
 }
@@ -123,6 +134,11 @@ func newClass(name string, binding storagev1.VolumeBindingMode, parameters ...st
 		class.Parameters[parameters[i]] = parameters[i+1]
 	}
 	return class
+}
+
+// answersTo says whether a provisioner is this driver.
+func answersTo(provisioner string) bool {
+	return provisioner == DriverName || provisioner == PopulatedName
 }
 
 // obstruct is what the parameters of a class put in the way.
