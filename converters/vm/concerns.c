@@ -42,9 +42,9 @@ static void disk_concerns(const struct vf_vm *vm, struct vf_concerns *c)
     }
 }
 
-static void guest_concerns(const struct vf_vm *vm, struct vf_concerns *c)
+static void guest_concerns(const struct vf_vm *vm, bool virtio, struct vf_concerns *c)
 {
-    if (vm->family == VF_GUEST_WINDOWS) {
+    if (vm->family == VF_GUEST_WINDOWS && virtio) {
         vf_concerns_add(c,
                         "Windows boots from virtio disks only with the virtio-win drivers in the "
                         "guest: install them before, or set the disks' bus to sata");
@@ -63,9 +63,9 @@ static void guest_concerns(const struct vf_vm *vm, struct vf_concerns *c)
     }
 }
 
-void vf_vm_concerns(const struct vf_vm *vm, struct vf_concerns *c)
+void vf_vm_concerns(const struct vf_vm *vm, bool virtio_disks, struct vf_concerns *c)
 {
-    guest_concerns(vm, c);
+    guest_concerns(vm, virtio_disks, c);
     disk_concerns(vm, c);
     if (vm->n_snapshots) {
         vf_concerns_add(c, "%zu snapshot%s: only the state of the copy is carried", vm->n_snapshots,

@@ -2,6 +2,7 @@
 #ifndef CONVERTERS_VM_CONCERNS_H
 #define CONVERTERS_VM_CONCERNS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <vmferry/vm.h>
@@ -15,7 +16,7 @@ void vf_concerns_add(struct vf_concerns *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void vf_concerns_release(struct vf_concerns *c); /* an all-zero struct is fine */
 
-/* Adds what the neutral model tells of. */
-void vf_vm_concerns(const struct vf_vm *vm, struct vf_concerns *c);
+/* Adds what the neutral model tells of. virtio_disks: the guest is to boot from one. */
+void vf_vm_concerns(const struct vf_vm *vm, bool virtio_disks, struct vf_concerns *c);
 
 #endif

@@ -8,6 +8,8 @@
 
 #include "converters/vm/firmware.h"
 #include "converters/vm/kubevirt_devices.h"
+#include "converters/vm/kubevirt_networks.h"
+#include "converters/vm/kubevirt_volumes.h"
 #include "converters/vm/names.h"
 #include "importer/base/buf.h"
 #include "importer/base/json.h"
@@ -229,6 +231,20 @@ static void add_memory(const struct vf_vm *vm, cJSON *domain)
     }
 }
 
+/* As on the source, a guest that shuts itself down stays down, and one that fails is restarted. */
+const char *vf_kubevirt_run_strategy(const struct vf_manifest_plan *plan)
+{
+    switch (plan->options->run) {
+    case VF_RUN_AS_SOURCE:
+        return plan->vm->power == VF_POWER_ON ? "RerunOnFailure" : "Halted";
+    case VF_RUN_ALWAYS:
+        return "Always";
+    case VF_RUN_HALTED:
+    default:
+        return "Halted";
+    }
+}
+
 cJSON *vf_kubevirt_vm(const struct vf_manifest_plan *plan, struct vf_concerns *concerns)
 {
     const struct vf_vm *vm = plan->vm;
@@ -240,7 +256,8 @@ cJSON *vf_kubevirt_vm(const struct vf_manifest_plan *plan, struct vf_concerns *c
     add_tag_labels(vm, cJSON_GetObjectItemCaseSensitive(metadata, "labels"));
     add_annotations(plan, metadata);
     cJSON *outer = vf_json_add_object(document, "spec");
-    vf_json_add_string(outer, "runStrategy", "Halted");
+    vf_json_add_string(outer, "runStrategy", vf_kubevirt_run_strategy(plan));
+    vf_kubevirt_adopt(plan, outer);
     cJSON *template = vf_json_add_object(outer, "template");
     cJSON *labels = vf_json_add_object(vf_json_add_object(template, "metadata"), "labels");
     vf_json_add_string(labels, "app.kubernetes.io/name", plan->name);
@@ -259,6 +276,7 @@ cJSON *vf_kubevirt_vm(const struct vf_manifest_plan *plan, struct vf_concerns *c
     add_cpu(vm, domain);
     add_memory(vm, domain);
     vf_kubevirt_devices(plan, domain, concerns);
-    vf_kubevirt_networks_and_volumes(plan, spec);
+    vf_kubevirt_networks(plan, spec);
+    vf_kubevirt_volumes(plan, spec);
     return document;
 }

@@ -13,11 +13,14 @@ struct vf_manifest_plan {
     const struct vf_vm *vm;
     const struct vf_manifest_options *options;
     const char *name;
-    char **claims; /* one a disk */
+    char **claims;                      /* one a disk */
+    struct vf_network_choice *networks; /* one a NIC */
 };
 
 /* `concerns` is added to. */
 cJSON *vf_kubevirt_vm(const struct vf_manifest_plan *plan, struct vf_concerns *concerns);
+
+const char *vf_kubevirt_run_strategy(const struct vf_manifest_plan *plan);
 
 /* "20Gi", "513Mi" or plain bytes, whatever is exact; heap. */
 char *vf_kubevirt_quantity(uint64_t bytes);

@@ -3,64 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/vm/kubevirt_devices.h"
 #include "converters/vm/kubevirt_vm.h"
+#include "converters/vm/kubevirt_volumes.h"
 #include "converters/vm/names.h"
 #include "importer/base/buf.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/base/utf8.h"
 #include "importer/base/yaml.h"
-
-#define CDI_ANNOTATION(name) "cdi.kubevirt.io/" name
-
-static const struct vf_manifest_disk no_disk = {0};
-
-static const struct vf_manifest_disk *disk_options(const struct vf_manifest_plan *plan, size_t i)
-{
-    return plan->options->disks ? &plan->options->disks[i] : &no_disk;
-}
-
-/* An upload needs a place before anything consumes the claim; and the VM names the DataVolume,
- * which CDI before 1.62 may collect once it is done. */
-static void add_claim_annotations(const struct vf_manifest_plan *plan, size_t i, cJSON *metadata)
-{
-    const struct vf_vm_disk *d = &plan->vm->disks[i];
-    const struct vf_manifest_disk *o = disk_options(plan, i);
-    cJSON *a = vf_json_add_object(metadata, "annotations");
-    vf_json_add_string(a, CDI_ANNOTATION("storage.bind.immediate.requested"), "true");
-    vf_json_add_string(a, CDI_ANNOTATION("storage.deleteAfterCompletion"), "false");
-    vf_kubevirt_annotate(a, VF_ANNOTATION("disk-label"), d->label);
-    vf_kubevirt_annotate(a, VF_ANNOTATION("disk-file"), d->file);
-    vf_kubevirt_annotate(a, VF_ANNOTATION("datastore"), d->datastore);
-    vf_kubevirt_annotate(a, VF_ANNOTATION("disk-uuid"), d->uuid);
-    vf_kubevirt_annotate(a, VF_ANNOTATION("image"), o->image);
-    vf_kubevirt_annotate(a, VF_ANNOTATION("image-format"), o->format);
-    vf_kubevirt_annotate(a, VF_ANNOTATION("digest"), o->digest);
-}
-
-static cJSON *data_volume(const struct vf_manifest_plan *plan, size_t i)
-{
-    const struct vf_vm_disk *d = &plan->vm->disks[i];
-    const struct vf_manifest_disk *o = disk_options(plan, i);
-    cJSON *document = vf_json_new_object();
-    vf_json_add_string(document, "apiVersion", "cdi.kubevirt.io/v1beta1");
-    vf_json_add_string(document, "kind", "DataVolume");
-    add_claim_annotations(plan, i, vf_kubevirt_metadata(document, plan, plan->claims[i]));
-    cJSON *spec = vf_json_add_object(document, "spec");
-    vf_json_add_object(vf_json_add_object(spec, "source"), o->image ? "upload" : "blank");
-    vf_json_add_string(spec, "contentType", "kubevirt");
-    cJSON *storage = vf_json_add_object(spec, "storage");
-    vf_json_add_string(storage, "storageClassName", plan->options->storage_class);
-    if (d->shared) {
-        vf_json_add_string(storage, "volumeMode", "Block");
-        vf_json_append_string(vf_json_add_array(storage, "accessModes"), "ReadWriteMany");
-    }
-    char *vf_autofree size =
-        vf_kubevirt_quantity(o->size_bytes ? o->size_bytes : d->capacity_bytes);
-    cJSON *requests = vf_json_add_object(vf_json_add_object(storage, "resources"), "requests");
-    vf_json_add_string(requests, "storage", size);
-    return document;
-}
 
 static bool has_control(const char *s)
 {
@@ -76,12 +27,54 @@ static bool has_control(const char *s)
     return false;
 }
 
-/* RFC 1123 subdomain */
-static bool is_subdomain(const char *s)
+/* NULL, which is a default, is among any. */
+static int check_word(const char *word, const char *what, const char *const *words,
+                      struct vf_error **err)
 {
-    size_t n = strlen(s);
-    return n > 0 && n <= 253 && !strchr("-.", s[0]) && !strchr("-.", s[n - 1]) &&
-           !strstr(s, "..") && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == n;
+    for (size_t i = 0; word && words[i]; i++) {
+        if (strcmp(word, words[i]) == 0) {
+            return 0;
+        }
+    }
+    return word ? vf_error_set(err, VF_INVALID, "\"%s\" is no %s", word, what) : 0;
+}
+
+static int check_class(const char *name, struct vf_error **err)
+{
+    if (name && !vf_name_is_subdomain(name)) {
+        return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a storage class", name);
+    }
+    return 0;
+}
+
+/* Claims may be pre-bound to no class at all, which is "". */
+static int check_disk(const struct vf_manifest_plan *plan, size_t i, struct vf_error **err)
+{
+    static const char *const volume_modes[] = {"Block", "Filesystem", NULL};
+    static const char *const access_modes[] = {"ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany",
+                                               "ReadWriteOncePod", NULL};
+    const struct vf_manifest_disk *o = vf_kubevirt_disk_options(plan, i);
+    if (!vf_name_is_subdomain(plan->claims[i])) {
+        return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a claim", plan->claims[i]);
+    }
+    if (o->image && has_control(o->image)) {
+        return vf_error_set(err, VF_INVALID,
+                            "the file of disk %zu has a name that cannot be written down", i);
+    }
+    int rc = check_word(o->volume_mode, "mode of a volume", volume_modes, err);
+    if (rc == 0) {
+        rc = check_word(o->access_mode, "access mode of a claim", access_modes, err);
+    }
+    return rc || !o->storage_class || !*o->storage_class ? rc : check_class(o->storage_class, err);
+}
+
+static int check_devices(const struct vf_manifest_options *o, struct vf_error **err)
+{
+    static const char *const buses[] = {"virtio", "sata", "scsi", "usb", NULL};
+    static const char *const models[] = {"virtio",   "e1000", "e1000e",  "igb",
+                                         "ne2k_pci", "pcnet", "rtl8139", NULL};
+    int rc = check_word(o->disk_bus, "bus of a disk in KubeVirt", buses, err);
+    return rc ? rc : check_word(o->nic_model, "model of a NIC in KubeVirt", models, err);
 }
 
 static int check_plan(const struct vf_manifest_plan *plan, struct vf_error **err)
@@ -94,23 +87,19 @@ static int check_plan(const struct vf_manifest_plan *plan, struct vf_error **err
     if (o->namespace_name && !vf_name_is_label(o->namespace_name)) {
         return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a namespace", o->namespace_name);
     }
-    if (o->storage_class && !is_subdomain(o->storage_class)) {
-        return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a storage class",
-                            o->storage_class);
+    int rc = check_class(o->storage_class, err);
+    if (rc == 0) {
+        rc = check_devices(o, err);
     }
-    for (size_t i = 0; i < plan->vm->n_disks; i++) {
-        const char *image = disk_options(plan, i)->image;
-        if (!is_subdomain(plan->claims[i])) {
-            return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a claim", plan->claims[i]);
-        }
-        if (image && has_control(image)) {
-            return vf_error_set(err, VF_INVALID,
-                                "the file of disk %zu has a name that cannot be "
-                                "written down",
-                                i);
-        }
+    for (size_t i = 0; i < plan->vm->n_disks && rc == 0; i++) {
+        rc = check_disk(plan, i, err);
     }
-    return 0;
+    return rc;
+}
+
+static bool is_alone(const struct vf_manifest_plan *plan)
+{
+    return plan->options->vm_only || plan->options->handover == VF_HANDOVER_ADOPT;
 }
 
 /* One line; what could end it or drive a terminal becomes a blank. */
@@ -153,7 +142,7 @@ static void put_uploads(struct vf_buf *b, const struct vf_manifest_plan *plan,
                         const char *in_namespace)
 {
     for (size_t i = 0; i < plan->vm->n_disks; i++) {
-        const char *image = disk_options(plan, i)->image;
+        const char *image = vf_kubevirt_disk_options(plan, i)->image;
         if (image) {
             vf_buf_printf(b, "#      virtctl image-upload dv %s%s --no-create --image-path=",
                           plan->claims[i], in_namespace);
@@ -163,10 +152,28 @@ static void put_uploads(struct vf_buf *b, const struct vf_manifest_plan *plan,
     }
 }
 
+static void put_steps(struct vf_buf *b, const struct vf_manifest_plan *plan)
+{
+    const struct vf_manifest_options *o = plan->options;
+    char *vf_autofree in_namespace =
+        o->namespace_name ? vf_xasprintf(" --namespace %s", o->namespace_name) : vf_xstrdup("");
+    bool alone = is_alone(plan);
+    unsigned step = 2;
+    vf_buf_printf(b, "#\n# 1. %s\n#      kubectl apply --filename manifests.yaml\n",
+                  alone ? "Create it. Its claims must be there, and filled:"
+                        : "Create the objects. The DataVolumes then wait for their disks:");
+    if (plan->vm->n_disks && !alone) {
+        vf_buf_printf(b, "# %u. Upload the disks, from the folder of this file:\n", step++);
+        put_uploads(b, plan, in_namespace);
+    }
+    if (strcmp(vf_kubevirt_run_strategy(plan), "Halted") == 0) {
+        vf_buf_printf(b, "# %u. Start it:\n#      virtctl start %s%s\n", step, plan->name,
+                      in_namespace);
+    }
+}
+
 static char *build_comment(const struct vf_manifest_plan *plan, const struct vf_concerns *concerns)
 {
-    const char *ns = plan->options->namespace_name;
-    char *vf_autofree in_namespace = ns ? vf_xasprintf(" --namespace %s", ns) : vf_xstrdup("");
     char *vf_autofree title = vf_xasprintf("Virtual machine \"%s\"%s%s, written by vmferry",
                                            plan->vm->name ? plan->vm->name : plan->name,
                                            plan->options->source ? " of " : "",
@@ -174,14 +181,7 @@ static char *build_comment(const struct vf_manifest_plan *plan, const struct vf_
     struct vf_buf b;
     vf_buf_init(&b, SIZE_MAX);
     put_comment(&b, " ", title);
-    vf_buf_puts(&b, "#\n# 1. Create the objects. The DataVolumes then wait for their disks:\n"
-                    "#      kubectl apply --filename manifests.yaml\n");
-    if (plan->vm->n_disks) {
-        vf_buf_puts(&b, "# 2. Upload the disks, from the folder of this file:\n");
-        put_uploads(&b, plan, in_namespace);
-    }
-    vf_buf_printf(&b, "# %d. Start it:\n#      virtctl start %s%s\n", plan->vm->n_disks ? 3 : 2,
-                  plan->name, in_namespace);
+    put_steps(&b, plan);
     if (concerns->n_items) {
         vf_buf_puts(&b, "#\n# Look at this before:\n");
     }
@@ -193,11 +193,11 @@ static char *build_comment(const struct vf_manifest_plan *plan, const struct vf_
 
 static void fill(const struct vf_manifest_plan *plan, struct vf_manifests *m)
 {
-    size_t n = plan->vm->n_disks;
-    vf_vm_concerns(plan->vm, &m->concerns);
+    size_t n = is_alone(plan) ? 0 : plan->vm->n_disks;
+    vf_vm_concerns(plan->vm, strcmp(vf_kubevirt_disk_bus(plan), "virtio") == 0, &m->concerns);
     m->documents = vf_xcalloc(n + 1, sizeof(cJSON *));
     for (size_t i = 0; i < n; i++) {
-        m->documents[m->n_documents++] = data_volume(plan, i);
+        m->documents[m->n_documents++] = vf_kubevirt_data_volume(plan, i);
     }
     m->documents[m->n_documents++] = vf_kubevirt_vm(plan, &m->concerns);
     m->comment = build_comment(plan, &m->concerns);
@@ -216,11 +216,14 @@ int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options 
                                     .name = name,
                                     .claims = vf_xcalloc(vm->n_disks, sizeof(char *))};
     for (size_t i = 0; i < vm->n_disks; i++) {
-        const char *claim = disk_options(&plan, i)->claim;
+        const char *claim = vf_kubevirt_disk_options(&plan, i)->claim;
         plan.claims[i] = claim ? vf_xstrdup(claim) : vf_name_of_disk(name, i);
     }
     struct vf_manifests m = {0};
     int rc = check_plan(&plan, err);
+    if (rc == 0) {
+        rc = vf_network_map_resolve(options->networks, vm, &plan.networks, err);
+    }
     if (rc == 0) {
         fill(&plan, &m);
         *ret_manifests = m;
@@ -229,6 +232,7 @@ int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options 
         free(plan.claims[i]);
     }
     free(plan.claims);
+    vf_network_choices_free(plan.networks, vm->n_nics);
     return rc;
 }
 

@@ -1,4 +1,5 @@
-/* The manifests beside a `dir` target: a DataVolume for each disk and one VirtualMachine. */
+/* The manifests of one VM: a DataVolume for each disk, as stand beside a `dir` target, and one
+ * VirtualMachine, as also ends an import into a cluster. */
 #ifndef CONVERTERS_VM_MANIFEST_H
 #define CONVERTERS_VM_MANIFEST_H
 
@@ -11,6 +12,7 @@
 #include <vmferry/vm.h>
 
 #include "converters/vm/concerns.h"
+#include "converters/vm/network_map.h"
 
 struct vf_manifest_disk {
     const char *claim;   /* of the DataVolume; NULL: NAME-disk-N */
@@ -29,6 +31,8 @@ enum vf_handover {
     VF_HANDOVER_ADOPT,       /* the VM's dataVolumeTemplates adopt the claims: deleted with it */
 };
 
+enum vf_run { VF_RUN_HALTED, VF_RUN_AS_SOURCE, VF_RUN_ALWAYS };
+
 struct vf_manifest_options {
     const char *name;           /* DNS label; NULL: vf_name_of_vm() */
     const char *namespace_name; /* NULL: none written in */
@@ -38,21 +42,24 @@ struct vf_manifest_options {
     const char *disk_bus;       /* NULL: "virtio" */
     const char *nic_model;      /* NULL: "virtio" */
     enum vf_handover handover;
+    enum vf_run run;
+    const struct vf_network_map *networks; /* NULL: the first NIC is on the pod network */
     bool vm_only; /* the VirtualMachine alone; with ADOPT it is always alone */
     const struct vf_manifest_disk *disks; /* as vm->disks, in that order; NULL: all defaults */
     size_t n_disks;
 };
 
 struct vf_manifests {
-    cJSON **documents; /* the DataVolumes, then the VirtualMachine */
+    cJSON **documents; /* the DataVolumes (unless it is alone), then the VirtualMachine */
     size_t n_documents;
     char *comment; /* for people: how to upload and start; lines start with "#" */
     struct vf_concerns concerns;
 };
 
 /* Everything the model holds becomes a field or an annotation under vmferry.io/; what cannot be
- * carried is told in `concerns`. VF_INVALID: a name that Kubernetes would not take, a number of
- * disks other than the VM's, a file name with control characters. */
+ * carried is told in `concerns`. VF_INVALID: a name, mode, bus or model that Kubernetes or KubeVirt
+ * would not take, a number of disks other than the VM's, a file name with control characters, two
+ * NICs on the pod network. */
 int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options *options,
                        struct vf_manifests *ret_manifests, struct vf_error **err);
 void vf_manifests_release(struct vf_manifests *m); /* an all-zero struct is fine */

@@ -82,10 +82,10 @@ static bool put_label(struct vf_buf *b, const char *s)
     return lossy;
 }
 
-static void put_hash(struct vf_buf *b, const char *original)
+static void put_hash(struct vf_buf *b, const void *original, size_t len)
 {
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
-    EVP_Digest(original, strlen(original), hash, NULL, EVP_sha256(), NULL);
+    EVP_Digest(original, len, hash, NULL, EVP_sha256(), NULL);
     vf_buf_puts(b, b->len ? "-" : "vm-");
     for (size_t i = 0; i < HASH_DIGITS / 2; i++) {
         vf_buf_printf(b, "%02x", hash[i]);
@@ -101,7 +101,7 @@ char *vf_name_to_label(const char *original, size_t max_len)
     cut(&b, max_len, "-");
     if (lossy || b.len != full || b.len == 0) {
         cut(&b, max_len - 1 - HASH_DIGITS, "-");
-        put_hash(&b, original);
+        put_hash(&b, original, strlen(original));
     }
     return vf_buf_take_string(&b);
 }
@@ -109,6 +109,22 @@ char *vf_name_to_label(const char *original, size_t max_len)
 char *vf_name_of_vm(const struct vf_vm *vm)
 {
     return vf_name_to_label(vm->name ? vm->name : "vm", VF_NAME_VM_MAX);
+}
+
+char *vf_name_of_vm_distinct(const struct vf_vm *vm)
+{
+    const char *name = vm->name ? vm->name : "vm";
+    const char *identity = vm->instance_uuid ? vm->instance_uuid : vm->moref;
+    struct vf_buf b, hashed;
+    vf_buf_init(&b, SIZE_MAX);
+    vf_buf_init(&hashed, SIZE_MAX);
+    vf_buf_append(&hashed, name, strlen(name) + 1); /* the NUL parts it from what follows */
+    vf_buf_puts(&hashed, identity ? identity : "");
+    put_label(&b, name);
+    cut(&b, VF_NAME_VM_MAX - 1 - HASH_DIGITS, "-");
+    put_hash(&b, hashed.data, hashed.len);
+    vf_buf_release(&hashed);
+    return vf_buf_take_string(&b);
 }
 
 char *vf_name_of_disk(const char *vm_name, size_t index)
@@ -121,6 +137,14 @@ bool vf_name_is_label(const char *s)
     size_t n = strlen(s);
     return n > 0 && n <= VF_NAME_LABEL_MAX && s[0] != '-' && s[n - 1] != '-' &&
            strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+bool vf_name_is_subdomain(const char *s)
+{
+    size_t n = strlen(s);
+    return n > 0 && n <= 253 && !strchr("-.", s[0]) && !strchr("-.", s[n - 1]) &&
+           !strstr(s, "..") && !strstr(s, ".-") && !strstr(s, "-.") &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == n;
 }
 
 char *vf_name_to_label_value(const char *s)

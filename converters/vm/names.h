@@ -26,6 +26,8 @@ char *vf_name_of_vm_distinct(const struct vf_vm *vm);
 char *vf_name_of_disk(const char *vm_name, size_t index);
 
 bool vf_name_is_label(const char *s);
+/* DNS-1123 subdomain (RFC 1123; Kubernetes caps it at 253), as most objects are named. */
+bool vf_name_is_subdomain(const char *s);
 
 /* Value of a label: at most 63 of [A-Za-z0-9._-], a letter or digit at both ends; may be empty. */
 char *vf_name_to_label_value(const char *s);
