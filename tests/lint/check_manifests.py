@@ -139,10 +139,25 @@ def check_networks(spec, where):
         expect(mac != "02:00:00:00:00:00", f"{where}: MAC of masquerade")
 
 
+def check_templates(doc, where, data_volumes):
+    """The names that volumes may bear: of DataVolumes beside the VM, or of its templates."""
+    templates = doc["spec"].get("dataVolumeTemplates", [])
+    names = [t["metadata"]["name"] for t in templates]
+    expect(len(names) == len(set(names)), f"{where}: templates {names}")
+    expect(not (data_volumes and names), f"{where}: templates beside DataVolumes")
+    for template in templates:
+        check_data_volume(template, f"{where}: template {template['metadata']['name']}")
+    used = {v.get("dataVolume", {}).get("name") for v in doc["spec"]["template"]["spec"].get("volumes", [])}
+    expect(set(names) <= used, f"{where}: template that no volume names")
+    return data_volumes | set(names)
+
+
 def check_vm(doc, where, data_volumes):
     spec = doc["spec"]["template"]["spec"]
     domain = spec["domain"]
-    expect(doc["spec"]["runStrategy"] == "Halted", f"{where}: runStrategy")
+    data_volumes = check_templates(doc, where, data_volumes)
+    strategy = doc["spec"]["runStrategy"]
+    expect(strategy in ("Halted", "Always", "RerunOnFailure"), f"{where}: runStrategy {strategy}")
     expect("hostname" not in spec or LABEL.match(spec["hostname"]), f"{where}: hostname")
     expect(domain["memory"]["guest"], f"{where}: memory")
     expect("q35" in domain["machine"]["type"], f"{where}: machine")

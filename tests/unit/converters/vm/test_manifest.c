@@ -383,7 +383,8 @@ static void test_manifest__bad_names_are_invalid(void **state)
     (void)state;
     struct vf_vm vm = linux_vm();
     const struct vf_manifest_disk newline = {.image = "a\nb"}, claim = {.claim = "A_b"};
-    const struct vf_manifest_disk two[2] = {{0}};
+    const struct vf_manifest_disk two[2] = {{0}}, mode = {.volume_mode = "block"};
+    const struct vf_manifest_disk access = {.access_mode = "RWX"}, class = {.storage_class = "F"};
     const struct vf_manifest_options rows[] = {
         {.name = "Not A Label"},
         {.namespace_name = "a.b"},
@@ -392,12 +393,225 @@ static void test_manifest__bad_names_are_invalid(void **state)
         {.disks = &newline, .n_disks = 1},
         {.disks = &claim, .n_disks = 1},
         {.disks = two, .n_disks = 2},
+        {.disks = &mode, .n_disks = 1},
+        {.disks = &access, .n_disks = 1},
+        {.disks = &class, .n_disks = 1},
+        {.disk_bus = "ide"},
+        {.nic_model = "vmxnet3"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct vf_manifests m = {0};
         assert_int_equal(vf_manifests_build(&vm, &rows[i], &m, NULL), VF_INVALID);
         assert_int_equal(m.n_documents, 0);
     }
+}
+
+/* What section of the facts of KubeVirt asks of any VM: here with all that may go wrong at once. */
+static struct vf_vm_disk many_disks[60];
+static struct vf_vm_nic many_nics[3];
+
+static struct vf_vm hard_vm(void)
+{
+    static char name[400], serial[400];
+    for (size_t i = 0; i < 200; i++) {
+        memcpy(name + 2 * i, "\xc3\x9c", 2); /* U with dots */
+        serial[i] = 'f';
+    }
+    name[399] = '\0';
+    name[398] = 'A';
+    for (size_t i = 0; i < 60; i++) {
+        many_disks[i] = (struct vf_vm_disk){
+            .capacity_bytes = GIB + i * 512, .uuid = i % 2 ? serial : NULL, .bus = VF_BUS_SATA};
+    }
+    many_nics[0] = (struct vf_vm_nic){.mac = TEXT("00:50:56:9A:11:02"), .network = TEXT("a=b")};
+    many_nics[1] = (struct vf_vm_nic){
+        .mac = TEXT("01:00:5e:00:00:01"), .network = TEXT("VM Network"), .start_connected = true};
+    many_nics[2] = (struct vf_vm_nic){.mac = TEXT("00:50:56:9a:11:04"), .network = TEXT("dmz")};
+    return (struct vf_vm){.name = name,
+                          .guest_hostname = name,
+                          .family = VF_GUEST_WINDOWS,
+                          .firmware = VF_FIRMWARE_EFI,
+                          .secure_boot = true,
+                          .has_vtpm = true,
+                          .power = VF_POWER_ON,
+                          .cpus = 4,
+                          .memory_bytes = 4 * GIB,
+                          .disks = many_disks,
+                          .n_disks = 60,
+                          .nics = many_nics,
+                          .n_nics = 3};
+}
+
+static struct vf_network_map hard_map(void)
+{
+    struct vf_network_map map = {0};
+    assert_int_equal(vf_network_map_add(&map, "a=b=lab/vlan-120", NULL), 0);
+    assert_int_equal(vf_network_map_add(&map, "VM Network=pod", NULL), 0);
+    assert_int_equal(vf_network_map_add(&map, "dmz=ignore", NULL), 0);
+    return map;
+}
+
+static void expect_at(const struct vf_manifests *m, const char *path, const char *want)
+{
+    const cJSON *item = at(m->documents[m->n_documents - 1], path);
+    char *got = item ? vf_json_print(item, false) : vf_xstrdup("absent");
+    if (strcmp(got, want) != 0) {
+        fail_msg("%s is %s, wanted %s", path, got, want);
+    }
+    free(got);
+}
+
+static bool has_concern(const struct vf_manifests *m, const char *part)
+{
+    for (size_t i = 0; i < m->concerns.n_items; i++) {
+        if (strstr(m->concerns.items[i], part)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_manifest__adoption_says_of_claims_what_they_are(void **state)
+{
+    (void)state;
+    struct vf_vm vm = linux_vm();
+    vm.n_disks = 2;
+    struct vf_vm_disk pair[2] = {linux_disk, {.capacity_bytes = GIB, .shared = true}};
+    vm.disks = pair;
+    const struct vf_manifest_disk disks[] = {{.claim = "db.root",
+                                              .storage_class = "fast",
+                                              .volume_mode = "Filesystem",
+                                              .access_mode = "ReadWriteOnce",
+                                              .request_bytes = 11382292480},
+                                             {.size_bytes = 2 * GIB, .storage_class = ""}};
+    struct vf_manifest_options o = {
+        .handover = VF_HANDOVER_ADOPT, .storage_class = "other", .disks = disks, .n_disks = 2};
+    struct vf_manifests m;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+    assert_int_equal(m.n_documents, 1);
+    expect_at(&m, "kind", "\"VirtualMachine\"");
+    expect_at(&m, "spec.dataVolumeTemplates.0.metadata",
+              "{\"name\":\"db.root\",\"annotations\":"
+              "{\"cdi.kubevirt.io/allowClaimAdoption\":\"true\"}}");
+    expect_at(&m, "spec.dataVolumeTemplates.0.spec",
+              "{\"source\":{\"blank\":{}},\"storage\":{\"storageClassName\":\"fast\","
+              "\"volumeMode\":\"Filesystem\",\"accessModes\":[\"ReadWriteOnce\"],"
+              "\"resources\":{\"requests\":{\"storage\":\"10855Mi\"}}}}");
+    expect_at(&m, "spec.dataVolumeTemplates.1.spec.storage",
+              "{\"storageClassName\":\"\",\"volumeMode\":\"Block\","
+              "\"accessModes\":[\"ReadWriteMany\"],"
+              "\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}");
+    expect_at(&m, SPEC "volumes",
+              "[{\"name\":\"disk-0\",\"dataVolume\":{\"name\":\"db.root\"}},"
+              "{\"name\":\"disk-1\",\"dataVolume\":{\"name\":\"legacy-db-disk-1\"}}]");
+    assert_null(strstr(m.comment, "image-upload"));
+    assert_non_null(strstr(m.comment, "virtctl start"));
+    vf_manifests_release(&m);
+}
+
+static void test_manifest__vm_alone_names_its_claims(void **state)
+{
+    (void)state;
+    struct vf_vm vm = linux_vm();
+    struct vf_manifest_options o = {.handover = VF_HANDOVER_CLAIM, .vm_only = true};
+    struct vf_manifests m;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+    assert_int_equal(m.n_documents, 1);
+    expect_at(&m, "spec.dataVolumeTemplates", "absent");
+    expect_at(&m, SPEC "volumes.0.persistentVolumeClaim", "{\"claimName\":\"legacy-db-disk-0\"}");
+    vf_manifests_release(&m);
+}
+
+static void test_manifest__run_strategy_is_as_told(void **state)
+{
+    (void)state;
+    static const struct {
+        enum vf_run run;
+        enum vf_power power;
+        const char *want;
+    } rows[] = {{VF_RUN_HALTED, VF_POWER_ON, "\"Halted\""},
+                {VF_RUN_AS_SOURCE, VF_POWER_ON, "\"RerunOnFailure\""},
+                {VF_RUN_AS_SOURCE, VF_POWER_OFF, "\"Halted\""},
+                {VF_RUN_AS_SOURCE, VF_POWER_SUSPENDED, "\"Halted\""},
+                {VF_RUN_ALWAYS, VF_POWER_OFF, "\"Always\""}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct vf_vm vm = linux_vm();
+        vm.power = rows[i].power;
+        struct vf_manifest_options o = {.run = rows[i].run};
+        struct vf_manifests m;
+        assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+        expect_at(&m, "spec.runStrategy", rows[i].want);
+        assert_int_equal(strstr(m.comment, "virtctl start") != NULL,
+                         strcmp(rows[i].want, "\"Halted\"") == 0);
+        vf_manifests_release(&m);
+    }
+}
+
+static void test_manifest__hard_vm_keeps_within_the_rules(void **state)
+{
+    (void)state;
+    struct vf_vm vm = hard_vm();
+    struct vf_network_map map = hard_map();
+    struct vf_manifest_options o = {.handover = VF_HANDOVER_ADOPT,
+                                    .disk_bus = "sata",
+                                    .nic_model = "e1000e",
+                                    .networks = &map,
+                                    .run = VF_RUN_AS_SOURCE};
+    struct vf_manifests m;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+    const cJSON *name = at(m.documents[0], "metadata.name");
+    assert_true(strlen(name->valuestring) <= 54);
+    expect_at(&m, SPEC "hostname", "absent");
+    expect_at(&m, DOMAIN "features.smm", "{\"enabled\":true}");
+    expect_at(&m, DOMAIN "devices.blockMultiQueue", "absent");
+    expect_at(&m, DOMAIN "devices.networkInterfaceMultiqueue", "absent");
+    expect_at(&m, DOMAIN "devices.disks.0",
+              "{\"name\":\"disk-0\",\"bootOrder\":1,\"disk\":{\"bus\":\"sata\"}}");
+    expect_at(&m, DOMAIN "devices.disks.1", "{\"name\":\"disk-1\",\"disk\":{\"bus\":\"sata\"}}");
+    expect_at(&m, DOMAIN "devices.interfaces",
+              "[{\"name\":\"net-0\",\"model\":\"e1000e\",\"macAddress\":\"00:50:56:9A:11:02\","
+              "\"bridge\":{},\"state\":\"down\"},"
+              "{\"name\":\"net-1\",\"model\":\"e1000e\",\"masquerade\":{}}]");
+    expect_at(&m, SPEC "networks",
+              "[{\"name\":\"net-0\",\"multus\":{\"networkName\":\"lab/vlan-120\"}},"
+              "{\"name\":\"net-1\",\"pod\":{}}]");
+    assert_int_equal(cJSON_GetArraySize(at(m.documents[0], DOMAIN "devices.disks")), 60);
+    assert_int_equal(cJSON_GetArraySize(at(m.documents[0], "spec.dataVolumeTemplates")), 60);
+    assert_int_equal(cJSON_GetArraySize(at(m.documents[0], SPEC "volumes")), 60);
+    assert_true(has_concern(&m, "net-1 gets a new MAC address"));
+    assert_true(has_concern(&m, "net-2, on network \"dmz\", is left out"));
+    assert_false(has_concern(&m, "virtio-win"));
+    assert_false(has_concern(&m, "NetworkAttachmentDefinition"));
+    char *text = NULL;
+    assert_int_equal(vf_manifests_render(&m, &text, NULL), 0);
+    vf_manifests_release(&m);
+    vf_network_map_release(&map);
+    bool checked = check_schema(text);
+    free(text);
+    if (!checked) {
+        skip();
+    }
+}
+
+static void test_manifest__nics_left_out_leave_none(void **state)
+{
+    (void)state;
+    struct vf_vm vm = linux_vm();
+    struct vf_network_map map = {0};
+    linux_nic.network = TEXT("lan");
+    assert_int_equal(vf_network_map_add(&map, "lan=ignore", NULL), 0);
+    assert_int_equal(vf_network_map_add(&map, "LAN=pod", NULL), 0);
+    struct vf_manifest_options o = {.networks = &map};
+    struct vf_manifests m;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+    linux_nic.network = NULL;
+    expect_at(&m, DOMAIN "devices.autoattachPodInterface", "false");
+    expect_at(&m, DOMAIN "devices.interfaces", "absent");
+    expect_at(&m, DOMAIN "devices.networkInterfaceMultiqueue", "absent");
+    expect_at(&m, SPEC "networks", "absent");
+    assert_true(has_concern(&m, "no NIC of the VM is on network \"LAN\""));
+    vf_manifests_release(&m);
+    vf_network_map_release(&map);
 }
 
 int main(void)
@@ -408,6 +622,11 @@ int main(void)
         cmocka_unit_test(test_manifest__mapping_table),
         cmocka_unit_test(test_manifest__concerns_name_what_is_lost),
         cmocka_unit_test(test_manifest__bad_names_are_invalid),
+        cmocka_unit_test(test_manifest__adoption_says_of_claims_what_they_are),
+        cmocka_unit_test(test_manifest__vm_alone_names_its_claims),
+        cmocka_unit_test(test_manifest__run_strategy_is_as_told),
+        cmocka_unit_test(test_manifest__hard_vm_keeps_within_the_rules),
+        cmocka_unit_test(test_manifest__nics_left_out_leave_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

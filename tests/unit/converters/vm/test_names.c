@@ -3,10 +3,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#define TEXT(s) ((char *)(uintptr_t)(s)) /* the model owns its strings; nobody frees these */
 
 static void test_name_to_label__table(void **state)
 {
@@ -116,6 +119,61 @@ static void test_name_of_disk__fits_a_label(void **state)
     free(vm_name);
 }
 
+static void test_name_of_vm_distinct__tells_equal_names_apart(void **state)
+{
+    (void)state;
+    static const struct vf_vm vms[] = {
+        {.name = TEXT("web01"), .instance_uuid = TEXT("503a2f61-4c9e-0d57-8a11-2b7c90d4e6f3")},
+        {.name = TEXT("WEB01"), .instance_uuid = TEXT("503a2f61-4c9e-0d57-8a11-2b7c90d4e6f3")},
+        {.name = TEXT("web01"), .instance_uuid = TEXT("503a2f61-4c9e-0d57-8a11-2b7c90d4e6f4")},
+        {.name = TEXT("web01"), .moref = TEXT("vm-42")},
+        {.name = TEXT("web01"), .moref = TEXT("vm-43")},
+        {.name = TEXT("web01")},
+        {.name = TEXT("web01503a"), .moref = TEXT("")},
+        {.name = TEXT("web01"), .moref = TEXT("503a")},
+        {.name = TEXT("\xe6\x9d\xb1")},
+        {.name = NULL},
+    };
+    enum { N = sizeof vms / sizeof *vms };
+    char *names[N];
+    for (size_t i = 0; i < N; i++) {
+        names[i] = vf_name_of_vm_distinct(&vms[i]);
+        assert_true(vf_name_is_label(names[i]));
+        for (size_t j = 0; j < i; j++) {
+            assert_string_not_equal(names[i], names[j]);
+        }
+    }
+    assert_string_equal(names[0], "web01-7ccad2");
+    assert_memory_equal(names[8], "vm-", 3);
+    for (size_t i = 0; i < N; i++) {
+        free(names[i]);
+    }
+    char longest[] = "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX";
+    char *name = vf_name_of_vm_distinct(&(struct vf_vm){.name = longest});
+    assert_int_equal(strlen(name), VF_NAME_VM_MAX);
+    free(name);
+}
+
+static void test_name_is_subdomain__table(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a", "a.b", "a-b.c-d", "0.1"};
+    static const char *const bad[] = {"",     ".",    "-a", "a-",  "a.",  ".a",      "a..b",
+                                      "a.-b", "a-.b", "A",  "a_b", "a/b", "\xc3\xa4"};
+    char longest[255];
+    memset(longest, 'a', sizeof longest);
+    longest[254] = '\0';
+    assert_false(vf_name_is_subdomain(longest));
+    longest[253] = '\0';
+    assert_true(vf_name_is_subdomain(longest));
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(vf_name_is_subdomain(good[i]));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(vf_name_is_subdomain(bad[i]));
+    }
+}
+
 static void test_name_to_label_value__table(void **state)
 {
     (void)state;
@@ -166,6 +224,8 @@ int main(void)
         cmocka_unit_test(test_name_to_label__latin_letters_keep_their_base),
         cmocka_unit_test(test_name_to_label__cut_names_stay_apart),
         cmocka_unit_test(test_name_of_disk__fits_a_label),
+        cmocka_unit_test(test_name_of_vm_distinct__tells_equal_names_apart),
+        cmocka_unit_test(test_name_is_subdomain__table),
         cmocka_unit_test(test_name_to_label_value__table),
         cmocka_unit_test(test_name_to_annotation__cut_at_a_character),
     };
