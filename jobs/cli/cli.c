@@ -12,6 +12,7 @@
 #include "jobs/cli/options.h"
 #include "jobs/cli/output.h"
 #include "jobs/cli/suggest.h"
+#include "jobs/cli/termination.h"
 #include "jobs/report/text.h"
 
 #define MAX_COMMANDS 32
@@ -176,6 +177,9 @@ int vf_cli_main(struct vf_cli *cli, int argc, char *const *argv)
     }
     if (rc && !cli->reader_gone) {
         print_error(cli, err);
+    }
+    if (rc) {
+        vf_termination_write(err);
     }
     vf_error_free(err);
     return rc == 0 ? VF_EXIT_GOOD : cli->misuse ? VF_EXIT_MISUSE : VF_EXIT_FAILED;

@@ -5,7 +5,7 @@
 #include "jobs/cli/command.h"
 
 extern const struct vf_command vf_cmd_inventory, vf_cmd_import, vf_cmd_convert, vf_cmd_verify,
-    vf_cmd_completion, vf_cmd_help, vf_cmd_version;
+    vf_cmd_cleanup, vf_cmd_completion, vf_cmd_help, vf_cmd_version;
 
 /* Misuse, with the command that was probably meant. */
 int vf_cli_unknown_command(struct vf_cli *cli, const char *name, struct vf_error **err);
