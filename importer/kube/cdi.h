@@ -19,8 +19,12 @@
 #include "importer/kube/storage.h"
 
 struct vf_cdi_facts {
-    char *upload_proxy_url; /* CDIConfig: override, else status; NULL: none is published */
-    char *upload_proxy_ca; /* PEM, of ConfigMap cdi-uploadproxy-signer-bundle; NULL: not readable */
+    /* CDIConfig: override, else status; always with a scheme, https; NULL: none is published. */
+    char *upload_proxy_url;
+    /* PEM: that of the published Ingress or Route, else of ConfigMap cdi-uploadproxy-signer-bundle
+     * in namespace "cdi"; NULL: neither is readable. What stands before the proxy at another
+     * address may have a certificate of another CA. */
+    char *upload_proxy_ca;
 };
 
 /* Is CDI here, with the versions this client speaks? VF_UNSUPPORTED when not. Then its
@@ -49,13 +53,14 @@ int vf_cdi_build_claim(const struct vf_claim_plan *plan, cJSON **ret_object, str
 
 /* What a wait sees, told when it changes: the phase, and what holds it up, for a person ("the
  * claim waits for its first consumer"; "provisioning failed: ..."; "quota: ..."). `hint` may be
- * NULL. On the waiting thread. */
+ * NULL, `message` is "" when nothing is known to hold it up. On the waiting thread. */
 typedef void vf_cdi_tell_fn(void *opaque, const char *phase, const char *message, const char *hint);
 
 struct vf_cdi_wait {
     const char *ns, *name;
-    const char *uid; /* of the DataVolume that was made; another under the name is VF_CONFLICT */
-    int64_t timeout_ms;
+    const char *uid;      /* of the DataVolume, or claim, that was made; another under the name is
+                             VF_CONFLICT; NULL: any */
+    int64_t timeout_ms;   /* 0: none */
     vf_cdi_tell_fn *tell; /* may be NULL */
     void *opaque;
     const struct vf_cancel *cancel;

@@ -22,7 +22,9 @@ struct vf_job_follow {
      * ... Told when it changes; `hint` may be NULL. May be NULL itself. */
     void (*tell)(void *opaque, const char *message, const char *hint);
     /* A line of the pod's log, without its end, NUL-terminated; longer ones than 64 KiB come cut.
-     * NULL: the log is not read. Without the right to pods/log it is passed over. */
+     * NULL: the log is not read. Without the right to pods/log it is passed over. On a thread of
+     * its own, at the same time as `tell`, which is on the caller's; no more of them after the end.
+     */
     void (*line)(void *opaque, const char *line, size_t len);
     void *opaque;
     int64_t start_timeout_ms; /* for the pod to start; 0: none */
@@ -37,9 +39,10 @@ struct vf_job_end {
     char *pod_name; /* heap, may be NULL */
 };
 
-/* 0 when the Job ended, well or not. A watch of the Job, a watch of its pods, a stream of the log;
- * a broken log is resumed without telling a line twice (sinceTime and timestamps), all on this
- * thread and one more. VF_MISSING when the Job is deleted; timeouts VF_RETRY with reason
+/* 0 when the Job ended, well or not. A watch of the Job, a look at its pods whenever it changes and
+ * every few seconds, a stream of the log; a broken log is resumed without telling a line twice
+ * (sinceTime and timestamps). Needs the verbs list and watch on jobs, list on pods and events, get
+ * on pods/log. VF_MISSING when the Job is deleted; timeouts VF_RETRY with reason
  * VF_KUBE_REASON_TIMEOUT and what the pod waited for. */
 int vf_job_follow(struct vf_kube_client *client, const struct vf_job_follow *follow,
                   struct vf_job_end *ret_end, struct vf_error **err);

@@ -12,7 +12,9 @@
 
 #include "importer/kube/client.h"
 
-/* Labels. */
+/* Labels. Ours is what has VF_OWNED_IMPORT and is managed by vmferry, or by "cdi-controller": the
+ * claims that CDI makes for a DataVolume have its labels, but for who manages them. Who takes an
+ * object over says so in VF_OWNED_MANAGED_BY, and vmferry leaves it alone. */
 #define VF_OWNED_MANAGED_BY "app.kubernetes.io/managed-by" /* = "vmferry" */
 #define VF_OWNED_MANAGER    "vmferry"
 #define VF_OWNED_IMPORT     "vmferry.io/import" /* name of the VirtualMachine that is to be */
@@ -43,13 +45,15 @@ enum vf_owned {
 /* Adds labels and annotations to an object's metadata. `state` may be NULL. */
 void vf_owned_mark(cJSON *object, const struct vf_owner *owner, const char *state);
 
+bool vf_owned_is_ours(const cJSON *object);
+
 /* `object` as the server gave it. */
 enum vf_owned vf_owned_judge(const cJSON *object, const struct vf_owner *owner);
 
 /* Objects in the namespace that carry our labels, of one import or (NULL) of all. One list a kind:
  * Jobs, Secrets, DataVolumes, PersistentVolumeClaims, VirtualMachines. Kinds that are not served
  * here are passed over. *ret_items: array of the objects as listed, each with its apiVersion and
- * kind set; the caller's. */
+ * kind set, Secrets without their data; the caller's. */
 int vf_owned_list(struct vf_kube_client *client, const char *ns, const char *import,
                   const struct vf_cancel *cancel, cJSON **ret_items, struct vf_error **err);
 

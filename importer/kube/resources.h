@@ -12,4 +12,9 @@ extern const struct vf_kube_resource vf_kube_namespaces, vf_kube_claims, vf_kube
 /* The resource for apiVersion and kind of an object; NULL when it is none of these. */
 const struct vf_kube_resource *vf_kube_resource_of(const char *api_version, const char *kind);
 
+/* And back: "cdi.kubevirt.io/v1beta1" (caller frees), "DataVolume" (static; NULL for a resource
+ * that is none of these). */
+char *vf_kube_api_version(const struct vf_kube_resource *resource);
+const char *vf_kube_kind(const struct vf_kube_resource *resource);
+
 #endif

@@ -25,6 +25,8 @@ struct watcher {
     const struct vf_kube_select *select;
     const struct vf_cancel *cancel;
     int64_t begun_ms, deadline_ms; /* 0: none */
+    unsigned tick_s;               /* 0: none */
+    int64_t tick_ms;               /* when the next one is due */
     vf_kube_event_fn *fn;
     void *opaque;
     char *version; /* to go on from; NULL: list first */
@@ -235,14 +237,29 @@ static int read_events(struct watcher *w, struct vf_stream *stream, struct vf_er
     return rc;
 }
 
+/* The server ends a watch by itself when a tick is due, so that a tick costs a short request and
+ * no list. */
 static unsigned seconds_to_watch(const struct watcher *w)
 {
-    if (!w->deadline_ms) {
-        return w->client->watch_s;
+    int64_t now_ms = vf_clock_ms(), seconds = w->client->watch_s;
+    if (w->deadline_ms && (w->deadline_ms - now_ms) / 1000 + 1 < seconds) {
+        seconds = (w->deadline_ms - now_ms) / 1000 + 1;
     }
-    int64_t left_s = (w->deadline_ms - vf_clock_ms()) / 1000 + 1;
-    left_s = left_s < 1 ? 1 : left_s;
-    return left_s < w->client->watch_s ? (unsigned)left_s : w->client->watch_s;
+    if (w->tick_s && (w->tick_ms - now_ms + 999) / 1000 < seconds) {
+        seconds = (w->tick_ms - now_ms + 999) / 1000;
+    }
+    return seconds < 1 ? 1 : (unsigned)seconds;
+}
+
+/* After a round that ended well: a server that cannot be reached answers nothing else either. */
+static int tick(struct watcher *w, struct vf_error **err)
+{
+    int64_t now_ms = vf_clock_ms();
+    if (!w->tick_s || now_ms < w->tick_ms) {
+        return 0;
+    }
+    w->tick_ms = now_ms + (int64_t)w->tick_s * 1000;
+    return call(w, VF_KUBE_TICK, NULL, err);
 }
 
 /* One connection: 0 when the server ended it as it should. */
@@ -373,6 +390,8 @@ int vf_kube_watch(struct vf_kube_client *client, const struct vf_kube_ref *ref,
                         .cancel = o->cancel ? o->cancel : client->cancel,
                         .begun_ms = now_ms,
                         .deadline_ms = o->timeout_ms ? now_ms + o->timeout_ms : 0,
+                        .tick_s = o->tick_s,
+                        .tick_ms = now_ms + (int64_t)o->tick_s * 1000,
                         .fn = fn,
                         .opaque = opaque};
     struct vf_retry retry;
@@ -381,6 +400,7 @@ int vf_kube_watch(struct vf_kube_client *client, const struct vf_kube_ref *ref,
     begin_retry(&w, &retry);
     do {
         rc = round_once(&w, &e);
+        rc = rc ? rc : tick(&w, &e);
         rc = judge(&w, rc, &retry, &e);
     } while (rc == 0);
     vf_kube_known_release(&w.known);

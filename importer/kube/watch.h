@@ -19,6 +19,7 @@ enum vf_kube_event {
     VF_KUBE_CHANGED, /* the object is there, new or changed, or the same as before */
     VF_KUBE_DELETED, /* it is gone; after a gap only its name, namespace and uid are told */
     VF_KUBE_SYNCED,  /* object NULL: all that is there now has been told */
+    VF_KUBE_TICK,    /* object NULL: tick_s have passed; only when asked for */
 };
 
 /* On the thread that watches; `object` is borrowed. 0 goes on, 1 ends the watch well, a negative
@@ -30,6 +31,8 @@ struct vf_kube_watch_options {
     struct vf_kube_select select;
     int64_t timeout_ms;             /* 0: none */
     const struct vf_cancel *cancel; /* as in struct vf_kube_options */
+    unsigned tick_s; /* tell VF_KUBE_TICK about this often, for what no change of these objects
+                        shows (events of others), whether there was a change or not; 0: never */
 };
 
 /* Calls fn for everything that `ref` names, a collection or with a name one object, and for every

@@ -1,0 +1,140 @@
+/* Objects of ours for a disk: what is created, and how it is marked when it is complete. */
+#include <string.h>
+
+#include "importer/base/json.h"
+#include "importer/base/mem.h"
+#include "importer/kube/cdi.h"
+#include "importer/kube/cdi_names.h"
+#include "importer/kube/metadata.h"
+#include "importer/kube/resources.h"
+
+static cJSON *begin_object(const struct vf_claim_plan *plan,
+                           const struct vf_kube_resource *resource)
+{
+    char *vf_autofree api_version = vf_kube_api_version(resource);
+    char *vf_autofree disk = vf_xasprintf("%u%s%s", plan->disk, plan->disk_label ? " " : "",
+                                          plan->disk_label ? plan->disk_label : "");
+    cJSON *object = vf_json_new_object();
+    vf_json_add_string(object, "apiVersion", api_version);
+    vf_json_add_string(object, "kind", vf_kube_kind(resource));
+    cJSON *metadata = vf_json_add_object(object, "metadata");
+    vf_json_add_string(metadata, "name", plan->name);
+    vf_json_add_string(metadata, "namespace", plan->ns);
+    vf_json_add_object(metadata, "labels");
+    vf_json_add_string(vf_json_add_object(metadata, "annotations"), VF_OWNED_DISK, disk);
+    vf_owned_mark(object, plan->owner, VF_OWNED_FILLING);
+    return object;
+}
+
+/* Of a claim, and of a DataVolume's spec.storage: a size that no number of JSON has to hold. */
+static void add_storage(cJSON *spec, const struct vf_kube_storage *s, uint64_t bytes, bool all)
+{
+    char *vf_autofree quantity = vf_xasprintf("%llu", (unsigned long long)bytes);
+    vf_json_add_string(spec, "storageClassName", s->class_name);
+    if (all || s->tell_volume_mode) {
+        vf_json_add_string(spec, "volumeMode", s->volume_mode);
+    }
+    if (all || s->tell_access_mode) {
+        vf_json_append_string(vf_json_add_array(spec, "accessModes"), s->access_mode);
+    }
+    cJSON *resources = vf_json_add_object(spec, "resources");
+    vf_json_add_string(vf_json_add_object(resources, "requests"), "storage", quantity);
+}
+
+static cJSON *annotations_of(cJSON *object)
+{
+    cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
+    return cJSON_GetObjectItemCaseSensitive(metadata, "annotations");
+}
+
+int vf_cdi_build_upload_volume(const struct vf_claim_plan *plan, cJSON **ret_object,
+                               struct vf_error **err)
+{
+    uint64_t bytes, claim_bytes;
+    int rc = vf_kube_storage_volume_bytes(plan->size_bytes, &bytes, err);
+    /* CDI will ask for that much. */
+    rc =
+        rc ? rc : vf_kube_storage_request_bytes(plan->storage, plan->size_bytes, &claim_bytes, err);
+    if (rc) {
+        return rc;
+    }
+    cJSON *object = begin_object(plan, &vf_kube_data_volumes);
+    cJSON *annotations = annotations_of(object);
+    vf_json_add_string(annotations, VF_CDI_USE_POPULATOR, "false");
+    /* Before v1.62 CDI removes DataVolumes that are complete. */
+    vf_json_add_string(annotations, VF_CDI_DELETE_AFTER, "false");
+    if (plan->bind_immediately) {
+        vf_json_add_string(annotations, VF_CDI_BIND_IMMEDIATELY, "true");
+    }
+    cJSON *spec = vf_json_add_object(object, "spec");
+    vf_json_add_object(vf_json_add_object(spec, "source"), "upload");
+    vf_json_add_string(spec, "contentType", "kubevirt");
+    add_storage(vf_json_add_object(spec, "storage"), plan->storage, bytes, false);
+    *ret_object = object;
+    return 0;
+}
+
+int vf_cdi_build_claim(const struct vf_claim_plan *plan, cJSON **ret_object, struct vf_error **err)
+{
+    uint64_t bytes;
+    int rc = vf_kube_storage_request_bytes(plan->storage, plan->size_bytes, &bytes, err);
+    if (rc) {
+        return rc;
+    }
+    cJSON *object = begin_object(plan, &vf_kube_claims);
+    add_storage(vf_json_add_object(object, "spec"), plan->storage, bytes, true);
+    *ret_object = object;
+    return 0;
+}
+
+/* For the object that was looked at, and no other that takes its name meanwhile. */
+static cJSON *build_completion(const cJSON *object, const char *digest)
+{
+    cJSON *patch = vf_json_new_object();
+    cJSON *metadata = vf_json_add_object(patch, "metadata");
+    vf_json_add_string(metadata, "uid", vf_kube_uid(object));
+    vf_json_add_string(vf_json_add_object(metadata, "labels"), VF_OWNED_STATE, VF_OWNED_COMPLETE);
+    vf_json_add_string(vf_json_add_object(metadata, "annotations"), VF_OWNED_DIGEST, digest);
+    return patch;
+}
+
+static int mark(struct vf_kube_client *client, const struct vf_kube_ref *ref, const char *digest,
+                const struct vf_kube_options *options, struct vf_error **err)
+{
+    cJSON *object = NULL;
+    int rc = vf_kube_get(client, ref, options, &object, err);
+    if (rc) {
+        return rc;
+    }
+    if (vf_owned_is_ours(object)) {
+        cJSON *patch = build_completion(object, digest);
+        rc = vf_kube_merge_patch(client, ref, patch, options, NULL, err);
+        cJSON_Delete(patch);
+    } else {
+        rc = vf_error_set(err, VF_CONFLICT, "%s \"%s\" was not made by vmferry, and is left alone",
+                          vf_kube_kind(ref->resource), ref->name);
+    }
+    cJSON_Delete(object);
+    return rc;
+}
+
+int vf_cdi_mark_complete(struct vf_kube_client *client, const char *ns, const char *name,
+                         const char *digest, const struct vf_cancel *cancel, struct vf_error **err)
+{
+    const struct vf_kube_ref claim = {.resource = &vf_kube_claims, .ns = ns, .name = name};
+    const struct vf_kube_ref volume = {.resource = &vf_kube_data_volumes, .ns = ns, .name = name};
+    const struct vf_kube_options options = {.cancel = cancel};
+    /* The claim first: whoever asks, asks the DataVolume where there is one. */
+    int rc = mark(client, &claim, digest, &options, err);
+    if (!rc) {
+        struct vf_error *e = NULL;
+        rc = mark(client, &volume, digest, &options, &e);
+        const char *reason = vf_error_reason(e);
+        if (rc == VF_MISSING || (reason && strcmp(reason, VF_KUBE_REASON_NOT_SERVED) == 0)) {
+            vf_error_clear(&e);
+            rc = 0;
+        }
+        vf_error_move(err, &e);
+    }
+    return rc ? vf_error_wrap(err, rc, "mark \"%s\" as complete", name) : 0;
+}
