@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every test of vmferry, from an empty Debian 12: installs what is missing, builds, runs, counts.
-#   sh tests/run.sh [all|lint|unit|go|fuzz|e2e]...
+#   sh tests/run.sh [all|lint|unit|go|fuzz|e2e|cluster]...
 # Environment: VMFERRY_CACHE (what is kept between runs), FUZZ_SECONDS (20), E2E_ARGS (for pytest).
 set -eu
 
@@ -10,15 +10,16 @@ cd "$top"
 . deploy/lib/packages.sh
 . deploy/lib/go.sh
 . deploy/lib/simulator.sh
+. tests/lib/kube.sh
 
-words='lint unit go fuzz e2e'
+words='lint unit go fuzz e2e cluster'
 chosen=
 for word in "$@"; do
     case $word in
     all) chosen=$words ;;
-    lint | unit | go | fuzz | e2e) chosen="$chosen $word" ;;
+    lint | unit | go | fuzz | e2e | cluster) chosen="$chosen $word" ;;
     *)
-        echo "usage: sh tests/run.sh [all|lint|unit|go|fuzz|e2e]..." >&2
+        echo "usage: sh tests/run.sh [all|lint|unit|go|fuzz|e2e|cluster]..." >&2
         exit 2
         ;;
     esac
@@ -151,7 +152,7 @@ for word in $chosen; do
     case $word in unit) ui_steps=$((ui_steps + 2)) ;; *) ui_steps=$((ui_steps + 1)) ;; esac
 done
 started=$(ui_now)
-echo "vmferry tests: ${chosen# }; under 10 minutes when warm, up to 45 on an empty machine"
+echo "vmferry tests: ${chosen# }; under 15 minutes when warm, up to an hour on an empty machine"
 echo "logs: $logs, kept between runs: $cache"
 
 ui_step "packages"
@@ -173,14 +174,20 @@ if wants unit; then
     unit tsan
 fi
 
-if wants go; then
-    ui_step "the simulated vCenter's own tests"
-    module=tests/peers/vsphere
-    go_find "$module" "$cache"
+# go_module MODULE_DIR: format, vet and tests of one Go module.
+go_module() {
+    go_suite=$(basename "$1")
+    go_find "$1" "$cache"
     export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
-    check go-lint gofmt 60 sh tests/lib/gofmt.sh "$go_program" "$module" || true
-    check go-lint vet 900 "$go_program" -C "$module" vet ./... || true
-    run_suite go 900 go - "$go_program" -C "$module" test -json ./...
+    check go-lint "gofmt-$go_suite" 60 sh tests/lib/gofmt.sh "$go_program" "$1" || true
+    check go-lint "vet-$go_suite" 900 "$go_program" -C "$1" vet ./... || true
+    run_suite "go-$go_suite" 900 go - "$go_program" -C "$1" test -json ./...
+}
+
+if wants go; then
+    ui_step "the test peers' own tests"
+    go_module tests/peers/vsphere
+    go_module tests/peers/kube/rig
     ui_done "go"
 fi
 
@@ -200,9 +207,23 @@ if wants e2e; then
         export VMFERRY_TEST_CACHE="$cache/e2e"
         # shellcheck disable=SC2086 # a list of arguments
         run_suite e2e 1800 junit "$logs/e2e.xml" /usr/bin/python3 -m pytest -q tests/e2e -n 3 \
-            -p no:cacheprovider --junitxml "$logs/e2e.xml" ${E2E_ARGS:-}
+            --ignore tests/e2e/cluster -p no:cacheprovider --junitxml "$logs/e2e.xml" ${E2E_ARGS:-}
     fi
     ui_done "e2e"
+fi
+
+if wants cluster; then
+    ui_step "end-to-end tests against the test cluster"
+    if build asan; then
+        simulator_build tests/peers/vsphere "$cache"
+        kube_build tests/peers/kube "$cache"
+        export VMFERRY="$top/build/asan/jobs/vmferry" VSPHERE_SIM="$simulator_program"
+        export VMFERRY_TEST_CACHE="$cache/e2e" KUBE_RIG_BIN="$kube_bin"
+        # shellcheck disable=SC2086 # a list of arguments
+        run_suite cluster 1800 junit "$logs/cluster.xml" /usr/bin/python3 -m pytest -q \
+            tests/e2e/cluster -n 3 -p no:cacheprovider --junitxml "$logs/cluster.xml" ${E2E_ARGS:-}
+    fi
+    ui_done "cluster"
 fi
 
 echo

@@ -85,8 +85,8 @@ kube_one() {
     rm -rf "$kube_dir.new"
     mkdir -p "$kube_dir.new"
     # All without cgo and with the same flags, so that the modules share Go's build cache.
-    ui_run "building $kube_module" env GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice \
-        "$go_program" build -C "$kube_modules/$kube_module" -trimpath -buildvcs=false \
+    ui_run "building $kube_module" env GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 \
+        timeout 2400 nice "$go_program" build -C "$kube_modules/$kube_module" -trimpath -buildvcs=false \
         -ldflags "-s -w $kube_ldflags" -o "$kube_dir.new/$kube_output" "$@"
     mv "$kube_dir.new" "$kube_dir"
     ui_say "      $kube_module: $(($(ui_now) - kube_began)) s"

@@ -38,18 +38,21 @@ func lock(name string) bool {
 func New() (int, error) {
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		if !lock(fmt.Sprintf("port-%d", port)) {
+		if !lock(fmt.Sprintf("port-%d", port)) || !free(port) {
 			continue
 		}
-		// On all addresses, where servers without a say in it listen.
-		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err != nil {
-			continue
-		}
-		listener.Close()
 		return port, nil
 	}
 	return 0, errors.New("no free port")
+}
+
+// free looks on all addresses, where servers without a say in it listen.
+func free(port int) bool {
+	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		return false
+	}
+	return listener.Close() == nil
 }
 
 // Network is a /16 of loopback addresses, "127.N.", this process's to its end.
