@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@
 
 /* Devices that cannot zero by themselves, or break. */
 static int fallocate_errno, zeroout_errno, fsync_errno;
-static unsigned n_fallocates, n_zeroouts;
+static atomic_uint n_fallocates, n_zeroouts; /* by several threads */
 
 int fallocate(int fd, int mode, off_t offset, off_t len)
 {
