@@ -129,6 +129,12 @@ func TestDeviceBelongsToItsUser(t *testing.T) {
 	expect(t, spec, 0, "block special file 660 107:107 7:fa\nwritable\n")
 }
 
+func TestOfflineHasALoopbackOnly(t *testing.T) {
+	spec := newSpec(t, "/bin/sh", "-c", "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '; cat /sys/class/net/lo/flags")
+	spec.Offline = true
+	expect(t, spec, 0, "lo\n0x9\n")
+}
+
 func TestReasonsWhyThereIsNoContainer(t *testing.T) {
 	for name, c := range map[string]struct {
 		want string

@@ -24,6 +24,8 @@ type Spec struct {
 	UID    int   `json:"uid"`
 	GID    int   `json:"gid"`
 	Groups []int `json:"groups"`
+	// Offline gives it a network with a loopback device only, else it has the machine's.
+	Offline bool `json:"offline"`
 	// Capabilities is the bounding set, which root has and others may get from a file's.
 	Capabilities    []string `json:"capabilities"`
 	NoNewPrivileges bool     `json:"no_new_privileges"`

@@ -47,6 +47,9 @@ func Start(spec *Spec, stdout, stderr *os.File) (*Container, error) {
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 		Setsid:     true,
 	}
+	if spec.Offline {
+		command.SysProcAttr.Cloneflags |= unix.CLONE_NEWNET
+	}
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
