@@ -256,7 +256,7 @@ static int read_job(struct following *f, const cJSON *job, struct vf_error **err
     if (f->follow->uid && strcmp(uid, f->follow->uid) != 0) {
         return vf_error_set(err, VF_CONFLICT, "it is another one than the one that was made");
     }
-    if (vf_kube_is_being_deleted(job)) {
+    if (vf_kube_is_being_deleted(job) && !f->follow->through_deletion) {
         return vf_error_set(err, VF_MISSING, "it is being deleted");
     }
     vf_replace_string(&f->uid, uid);
@@ -332,7 +332,8 @@ int vf_job_follow(struct vf_kube_client *client, const struct vf_job_follow *fol
         rc = vf_job_log_new(client, f.ns, follow->line, follow->opaque, &f.log, err);
     }
     rc = rc ? rc : watch(&f, err);
-    if (!rc && f.log) {
+    bool gone = rc == VF_MISSING && follow->through_deletion;
+    if ((!rc || gone) && f.log) {
         vf_job_log_finish(f.log, LOG_END_MS);
     }
     vf_job_log_free(f.log);

@@ -29,6 +29,8 @@ struct vf_job_follow {
     void *opaque;
     int64_t start_timeout_ms; /* for the pod to start; 0: none */
     int64_t timeout_ms;       /* in all; 0: none */
+    bool through_deletion;    /* a Job that is being deleted is followed, and its log told, until it
+                                 is gone; else it is VF_MISSING at once */
     const struct vf_cancel *cancel;
 };
 

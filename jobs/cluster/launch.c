@@ -373,7 +373,7 @@ static int stopped(struct launch *la, struct vf_error **err)
         vf_report_warning(im->reporter, im->vm_name, "the worker: %s%s%s",
                           w->message ? without_vm(la, w->message) : vf_code_name(w->code),
                           w->hint ? "; " : "", w->hint ? w->hint : "");
-    } else if (!w->has_result && im->options->kind == VF_IMPORT_VSPHERE) {
+    } else if (w->heard && !w->has_result && im->options->kind == VF_IMPORT_VSPHERE) {
         vf_report_warning(im->reporter, im->vm_name,
                           "the worker did not say how it ended: a snapshot of the VM whose name "
                           "begins with \"vmferry-import-\" may be left at the source");

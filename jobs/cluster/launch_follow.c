@@ -77,6 +77,7 @@ static int follow(struct follow *f, struct vf_error **err)
                                      .line = take_line,
                                      .opaque = r,
                                      .start_timeout_ms = VF_CLUSTER_READY_TIMEOUT_MS,
+                                     .through_deletion = true,
                                      .cancel = f->give_up};
     pthread_t stopper;
     if (pthread_create(&stopper, NULL, stop_when_cancelled, f) != 0) {

@@ -168,6 +168,7 @@ static void keep_tail(struct vf_worker_events *w, const char *line, size_t len)
 void vf_worker_events_line(struct vf_worker_events *w, const char *line, size_t len)
 {
     cJSON *tree = NULL;
+    w->heard = true;
     len = len < MAX_LINE_BYTES ? len : MAX_LINE_BYTES;
     if (len == 0 || line[0] != '{' || vf_json_parse(line, len, "a line", &tree, NULL) != 0) {
         keep_tail(w, line, len);

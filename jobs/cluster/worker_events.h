@@ -28,6 +28,7 @@ struct vf_worker_events {
     char *vm;
     struct vf_worker_disk *disks;
     size_t n_disks;
+    bool heard; /* of anything at all */
     bool has_result;
     enum vf_code code; /* of the result; below too */
     char *message;     /* the error, or on success where the VM is; NULL: none given */
