@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,9 +48,7 @@ type cdi struct {
 
 	apiPort, proxyPort           int
 	apiserver, proxy, controller *server
-
-	mutex   sync.Mutex
-	reached map[string]bool // pod addresses that the proxy's sandbox leads to
+	pods                         *podNetwork // of the proxy
 }
 
 // AddImages adds what CDI's pods run, before any part starts. An image that is there already stays.
@@ -72,7 +69,7 @@ func AddImages(h *host.Host) {
 // Start returns once its servers answer. The CRDs in h.Bin/crds/ are loaded by then; the StorageClasses
 // and the Node may still be on their way.
 func Start(ctx context.Context, h *host.Host) (*Result, error) {
-	c := &cdi{h: h, reached: map[string]bool{}}
+	c := &cdi{h: h}
 	limited, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, step := range []struct {
@@ -246,6 +243,9 @@ func (c *cdi) startProxy(ctx, limited context.Context, secret *corev1.Secret) er
 		env: []string{"APISERVER_PUBLIC_KEY=" + string(secret.Data["id_rsa.pub"])},
 	})
 	if err != nil {
+		return err
+	}
+	if c.pods, err = newPodNetwork(ctx, c.h, c.proxy.sandbox); err != nil {
 		return err
 	}
 	conn, err := c.proxy.sandbox.listenPacket(ctx, "127.0.0.1:53")

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +21,8 @@ import (
 // helper program is needed on either side. The thread ends with the sandbox, and never runs other
 // goroutines.
 type sandbox struct {
-	calls chan func()
+	calls  chan func()
+	thread int
 }
 
 // newSandbox makes one in which only the loopback interface is up. It ends with ctx.
@@ -28,6 +31,7 @@ func newSandbox(ctx context.Context) (*sandbox, error) {
 	made := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread cannot go back
+		s.thread = unix.Gettid()
 		err := enterNamespaces()
 		made <- err
 		for err == nil {
@@ -102,6 +106,16 @@ func (s *sandbox) dial(ctx context.Context, address string) (conn net.Conn, err 
 		return err
 	})
 	return conn, err
+}
+
+// run runs a command of the machine there.
+func (s *sandbox) run(ctx context.Context, name string, args ...string) error {
+	return s.do(ctx, func() error {
+		if text, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(text)))
+		}
+		return nil
+	})
 }
 
 // place is a file for furnish; the path is absolute.
