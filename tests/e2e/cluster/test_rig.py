@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
 
 import pytest
 
@@ -11,6 +12,8 @@ from harness.cli import wait_until
 from harness.cluster import ApiError, Cluster, Rig
 
 VMS = "kubevirt.io/v1/virtualmachines"
+CLAIMS = "v1/persistentvolumeclaims"
+VOLUMES = "cdi.kubevirt.io/v1beta1/datavolumes"
 
 
 def virtual_machine(name, **spec):
@@ -122,6 +125,42 @@ def test_virt_controller_makes_the_instance_of_a_started_vm(cluster, namespace):
     assert instance["metadata"]["ownerReferences"][0]["uid"] == vm["metadata"]["uid"]
 
 
+def test_vm_adopts_a_claim_by_its_data_volume_template(cluster, namespace):
+    """virt-controller makes the DataVolume, CDI's controller gives it the claim that is there."""
+    storage = {"resources": {"requests": {"storage": "9Mi"}}, "storageClassName": "rig-fs"}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "disk"},
+        "spec": {**storage, "accessModes": ["ReadWriteOnce"]},
+    }
+    uid = cluster.create(claim, namespace)["metadata"]["uid"]
+    cluster.watch_until(
+        CLAIMS, "disk", lambda claim: claim["status"].get("phase") == "Bound", namespace
+    )
+    template = {
+        "metadata": {"name": "disk", "annotations": {"cdi.kubevirt.io/allowClaimAdoption": "true"}},
+        "spec": {"source": {"blank": {}}, "storage": storage},
+    }
+    vm = virtual_machine("vm", dataVolumeTemplates=[template])
+    domain = vm["spec"]["template"]["spec"]["domain"]
+    domain["devices"]["disks"] = [{"name": "disk", "disk": {"bus": "virtio"}}]
+    vm["spec"]["template"]["spec"]["volumes"] = [{"name": "disk", "dataVolume": {"name": "disk"}}]
+    vm = cluster.create(vm, namespace)
+    volume = cluster.watch_until(
+        VOLUMES,
+        "disk",
+        lambda volume: volume and volume.get("status", {}).get("phase") == "Succeeded",
+        namespace,
+    )
+    claim = cluster.get(CLAIMS, "disk", namespace)
+    assert claim["metadata"]["uid"] == uid
+    assert claim["metadata"]["ownerReferences"][0]["uid"] == volume["metadata"]["uid"]
+    assert volume["metadata"]["ownerReferences"][0]["uid"] == vm["metadata"]["uid"]
+    cluster.delete(VMS, "vm", namespace)
+    cluster.watch_until(CLAIMS, "disk", lambda claim: claim is None, namespace)
+
+
 def test_deleted_owner_takes_its_objects_along(cluster, namespace):
     """The garbage collector knows the resources of CRDs."""
     owner = cluster.create(virtual_machine("owner"), namespace)
@@ -151,8 +190,7 @@ def test_deleted_owner_takes_its_objects_along(cluster, namespace):
         namespace,
     )
     cluster.delete(VMS, "owner", namespace)
-    volumes = "cdi.kubevirt.io/v1beta1/datavolumes"
-    cluster.watch_until(volumes, "owned", lambda volume: volume is None, namespace)
+    cluster.watch_until(VOLUMES, "owned", lambda volume: volume is None, namespace)
 
 
 def test_other_definitions_are_served(cluster):
@@ -186,6 +224,38 @@ def test_two_at_once_do_not_meet_and_leave_nothing(rig_bin, tmp_path):
             rig.stop()
     assert rigs[0].process.returncode == 0, rigs[0].log.read_text()
     assert processes_of(tmp_path) == []
+
+
+def test_api_server_goes_away_and_comes_back(rig_bin, tmp_path):
+    rig = bare(rig_bin, tmp_path / "rig")
+    try:
+        client = Cluster(rig.ready, tmp_path)
+        client.make_namespace("kept")
+        client.restart("apiserver", 1)
+
+        def refused():
+            try:
+                return client.request("GET", "/readyz") != "ok"
+            except urllib.error.URLError as error:
+                return isinstance(error.reason, ConnectionRefusedError)
+
+        def back():
+            try:
+                return client.find("v1/namespaces", "kept")
+            except (urllib.error.URLError, ConnectionError, ApiError):
+                return False
+
+        wait_until(refused, 10, "the API server to be gone")
+        wait_until(back, 60, "the API server")
+        assert rig.process.poll() is None
+        assert [p["name"] for p in client.control("GET", "/processes") if p["starts"] == 2] == [
+            "kube-apiserver"
+        ]
+        with pytest.raises(ApiError) as caught:
+            client.pause("nothing", 1)
+        assert caught.value.code == 404
+    finally:
+        rig.stop()
 
 
 def test_killed_rig_leaves_no_process(rig_bin, tmp_path):

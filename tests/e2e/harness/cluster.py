@@ -341,9 +341,14 @@ class Cluster:
         return self.control("GET", f"/volumes/{namespace}/{claim}")["path"]
 
     def pause(self, what, seconds):
-        """Stops a part of the cluster for a while: apiserver, cdi-uploadproxy, storage, ..."""
+        """A part of the cluster does nothing for a while: apiserver, cdi-uploadproxy, storage, ..."""
         query = urllib.parse.urlencode({"what": what, "seconds": seconds})
         self.control("POST", f"/pause?{query}")
+
+    def restart(self, what, seconds):
+        """A process of the cluster is killed, and started again after a while."""
+        query = urllib.parse.urlencode({"what": what, "seconds": seconds})
+        self.control("POST", f"/restart?{query}")
 
     def audit(self, user):
         """What that user did, the oldest first: the audit log's entries."""

@@ -197,6 +197,7 @@ func serveControl(h *host.Host) (string, error) {
 		return "", err
 	}
 	h.Control.HandleFunc("POST /pause", func(w http.ResponseWriter, r *http.Request) { pause(h, w, r) })
+	h.Control.HandleFunc("POST /restart", func(w http.ResponseWriter, r *http.Request) { restart(h, w, r) })
 	h.Control.HandleFunc("GET /processes", func(w http.ResponseWriter, r *http.Request) { listProcesses(h, w) })
 	server := &http.Server{Handler: h.Control, ReadHeaderTimeout: 10 * time.Second}
 	go func() { h.Fail(server.Serve(listener)) }()
@@ -205,13 +206,8 @@ func serveControl(h *host.Host) (string, error) {
 
 // pause stops a process, or a part of this one, for a while; it answers at once.
 func pause(h *host.Host, w http.ResponseWriter, r *http.Request) {
-	what := r.URL.Query().Get("what")
-	if what == "apiserver" {
-		what = "kube-apiserver"
-	}
-	seconds, err := time.ParseDuration(r.URL.Query().Get("seconds") + "s")
-	if err != nil || seconds <= 0 || seconds > time.Hour {
-		http.Error(w, "seconds must be a number above 0", http.StatusBadRequest)
+	what, duration, ok := whatAndHowLong(w, r)
+	if !ok {
 		return
 	}
 	if p := h.Processes.Find(what); p != nil {
@@ -219,15 +215,45 @@ func pause(h *host.Host, w http.ResponseWriter, r *http.Request) {
 			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}
-		time.AfterFunc(seconds, func() { _ = p.Signal(syscall.SIGCONT) })
+		time.AfterFunc(duration, func() { _ = p.Signal(syscall.SIGCONT) })
 		return
 	}
 	if gate := h.Find(what); gate != nil {
 		gate.Close()
-		time.AfterFunc(seconds, gate.Open)
+		time.AfterFunc(duration, gate.Open)
 		return
 	}
 	http.Error(w, "no such part: "+what, http.StatusNotFound)
+}
+
+// restart kills a process and starts it again after a while; it answers at once.
+func restart(h *host.Host, w http.ResponseWriter, r *http.Request) {
+	what, duration, ok := whatAndHowLong(w, r)
+	if !ok {
+		return
+	}
+	p := h.Processes.Find(what)
+	if p == nil {
+		http.Error(w, "no such process: "+what, http.StatusNotFound)
+		return
+	}
+	if err := p.Restart(duration); err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+	}
+}
+
+// whatAndHowLong are the parameters; when they are not right it has answered.
+func whatAndHowLong(w http.ResponseWriter, r *http.Request) (string, time.Duration, bool) {
+	what := r.URL.Query().Get("what")
+	if what == "apiserver" {
+		what = "kube-apiserver"
+	}
+	duration, err := time.ParseDuration(r.URL.Query().Get("seconds") + "s")
+	if err != nil || duration <= 0 || duration > time.Hour {
+		http.Error(w, "seconds must be a number above 0", http.StatusBadRequest)
+		return "", 0, false
+	}
+	return what, duration, true
 }
 
 func listProcesses(h *host.Host, w http.ResponseWriter) {

@@ -39,6 +39,7 @@ type Process struct {
 	cmd      *exec.Cmd
 	running  bool
 	stopping bool
+	away     *time.Duration // it was killed, to be started again after that
 	starts   int
 	err      error
 }
@@ -142,13 +143,18 @@ func (p *Process) watch() {
 		p.mutex.Lock()
 		p.running = false
 		p.err = err
-		again := p.spec.Again && !p.stopping
+		stopping, away := p.stopping, p.away
+		p.away = nil
 		p.mutex.Unlock()
-		if !again {
+		switch {
+		case stopping || (away == nil && !p.spec.Again):
 			return
+		case away == nil:
+			fmt.Fprintf(os.Stderr, "kube-rig: %s ended (%v), starts again\n", p.Name, err)
+			time.Sleep(time.Second)
+		default:
+			time.Sleep(*away)
 		}
-		fmt.Fprintf(os.Stderr, "kube-rig: %s ended (%v), starts again\n", p.Name, err)
-		time.Sleep(time.Second)
 		if err := p.start(); err != nil {
 			p.mutex.Lock()
 			p.err = err
@@ -198,6 +204,17 @@ func (p *Process) Signal(signal syscall.Signal) error {
 		return fmt.Errorf("%s does not run", p.Name)
 	}
 	return syscall.Kill(-p.cmd.Process.Pid, signal)
+}
+
+// Restart kills it, and starts it again after that time. It does not wait.
+func (p *Process) Restart(after time.Duration) error {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if !p.running {
+		return fmt.Errorf("%s does not run", p.Name)
+	}
+	p.away = &after
+	return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 }
 
 // Stop ends it for good: SIGTERM, and SIGKILL after the grace.

@@ -86,6 +86,26 @@ func TestAgainStartsUntilStopped(t *testing.T) {
 	}
 }
 
+func TestRestartIsNotAnEnd(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "mark")
+	p := start(t, newGroup(t), false, "test -e "+mark+".1 && : >"+mark+"; : >"+mark+".1; sleep 1000")
+	waitFile(t, p, mark+".1")
+	if err := p.Restart(time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	waitFile(t, p, mark)
+	if p.Starts() != 2 {
+		t.Fatalf("started %d times", p.Starts())
+	}
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	if p.Err() == nil {
+		t.Fatal("the end after a restart is none")
+	}
+}
+
 func TestUntilGivesTheLastError(t *testing.T) {
 	p := start(t, newGroup(t), false, "sleep 1000")
 	wanted := errors.New("not yet")
