@@ -350,7 +350,7 @@ int vf_kube_storage_fetch(struct vf_kube_client *client, const struct vf_kube_st
     wish = wish ? wish : &no_wish;
     int rc = fetch_class(client, wish->class_name, cancel, &class, err);
     if (!rc) {
-        s->class_name = vf_xstrdup(class ? vf_kube_name(class) : wish->class_name);
+        s->class_name = vf_xstrdup(wish->class_name ? wish->class_name : vf_kube_name(class));
         rc = s->class_name ? 0 : vf_error_set(err, VF_INVALID, "a storage class has no name");
     }
     rc = rc ? rc
