@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from harness import cli
 
-COMMANDS = ["inventory", "import", "convert", "verify", "version", "help", "completion"]
+COMMANDS = ["inventory", "import", "convert", "verify", "cleanup", "version", "help", "completion"]
 
 
 def test_help__lists_every_command(vmferry):

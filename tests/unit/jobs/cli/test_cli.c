@@ -70,7 +70,7 @@ static void test_cli__misuse_is_one_line_and_status_2(void **state)
     check_misuse("vmferry import --vn x",
                  "vmferry: error: import: unknown option \"--vn\"; did you mean --vm?\n");
     check_misuse("vmferry import --vm x", "vmferry: error: import: option \"--to\" is missing: "
-                                          "dir:PATH\n");
+                                          "dir:PATH, upload or pvc\n");
     check_misuse(
         "vmferry import --to dir:x",
         "vmferry: error: import: one of \"--vm\", \"--ova\", \"--ovf\" and \"--vmdk\" says "
@@ -82,7 +82,7 @@ static void test_cli__misuse_is_one_line_and_status_2(void **state)
     check_misuse("vmferry import --to dir:x --vmdk -",
                  "vmferry: error: import: only an OVA can come from standard input\n");
     check_misuse("vmferry import --to dir: --ova a",
-                 "vmferry: error: import: option \"--to\" wants dir:PATH\n");
+                 "vmferry: error: import: option \"--to\" wants dir:PATH, upload or pvc\n");
     check_misuse("vmferry import --to dir:x --ova a --user u",
                  "vmferry: error: import: \"--source\", \"--user\" and \"--password-file\" go with "
                  "\"--vm\" only\n");
