@@ -9,12 +9,12 @@
 #include "importer/base/clock.h"
 
 struct vf_cancel {
-    struct vf_cancel *parent;
+    const struct vf_cancel *parent;
     atomic_bool set;
     int fd;
 };
 
-struct vf_cancel *vf_cancel_new(struct vf_cancel *parent)
+struct vf_cancel *vf_cancel_new(const struct vf_cancel *parent)
 {
     struct vf_cancel *c = calloc(1, sizeof *c);
     if (!c) {

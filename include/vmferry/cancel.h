@@ -13,7 +13,7 @@
 struct vf_cancel;
 
 /* `parent` may be NULL and must outlive the child. NULL on out of memory or descriptors. */
-struct vf_cancel *vf_cancel_new(struct vf_cancel *parent);
+struct vf_cancel *vf_cancel_new(const struct vf_cancel *parent);
 void vf_cancel_free(struct vf_cancel *c);
 
 /* Any thread, any number of times, async-signal-safe. */
