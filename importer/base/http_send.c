@@ -3,7 +3,6 @@
  */
 #include "importer/base/http_send.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,6 +250,11 @@ int vf_http_send_finish(struct vf_http_send *s, unsigned answer_timeout_ms,
     ret_response->body = vf_buf_take_string(&s->answer);
     ret_response->headers = vf_buf_take_string(&lane->answer_headers);
     return 0;
+}
+
+bool vf_http_send_is_whole(const struct vf_http_send *s)
+{
+    return s->ended;
 }
 
 void vf_http_send_free(struct vf_http_send *s)

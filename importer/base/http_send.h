@@ -10,6 +10,7 @@
 #ifndef IMPORTER_BASE_HTTP_SEND_H
 #define IMPORTER_BASE_HTTP_SEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <vmferry/error.h>
@@ -39,6 +40,9 @@ int vf_http_send_write(struct vf_http_send *s, const void *buf, size_t len_bytes
  * off behind it is taken as far as it came, since a peer that gives up on a body may break off. */
 int vf_http_send_finish(struct vf_http_send *s, unsigned answer_timeout_ms,
                         struct vf_http_response *ret_response, struct vf_error **err);
+
+/* Whether the body went out to its end, before the answer if there is one. */
+bool vf_http_send_is_whole(const struct vf_http_send *s);
 
 /* Breaks the request off unless it was finished. NULL is fine. */
 void vf_http_send_free(struct vf_http_send *s);

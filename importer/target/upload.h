@@ -36,7 +36,9 @@ struct vf_upload_options {
     uint64_t size_bytes;
     enum vf_upload_coding coding;
     unsigned threads;               /* that compress; 0: one */
-    unsigned answer_timeout_ms;     /* from the last byte to the answer; 0: 30 min */
+    unsigned answer_timeout_ms;     /* from the last byte to the answer; 0: 30 min, and what a slow
+                                       disk needs for what may lie in buffers on the way */
+    unsigned stall_timeout_ms;      /* the server takes nothing for so long; 0: 5 min */
     const struct vf_cancel *cancel; /* may be NULL */
 };
 
@@ -48,10 +50,11 @@ struct vf_upload_options {
     "UploadInDoubt" /* VF_RETRY: all sent, the answer is lost:                                     \
                        look at the claim before another try */
 
-/* No request is made before the first write. Errors of write and finish: VF_SPACE (the image does
- * not fit), VF_RETRY (broken, refused for now), VF_AUTH (certificate, proxy that asks for other
- * credentials), VF_UNSUPPORTED (the disk begins like an image format or archive, which CDI would
- * take apart), VF_INVALID (any other 4xx). */
+/* No request is made before the first write, which calls fetch_token too; some of the request may
+ * go out on other threads. Memory: about 16 MiB, and 4 MiB a thread. Errors of write and finish:
+ * VF_SPACE (the image does not fit), VF_RETRY (broken, refused for now), VF_AUTH (certificate,
+ * proxy that asks for other credentials), VF_UNSUPPORTED (the disk begins like an image format or
+ * archive, which CDI would take apart), VF_INVALID (any other 4xx). */
 int vf_upload_sink_open(const struct vf_upload_options *options, struct vf_sink **ret_sink,
                         struct vf_error **err);
 
