@@ -221,7 +221,7 @@ int vf_claim_probe(const char *path, struct vf_claim_info *ret_info, struct vf_e
 int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
                        struct vf_sink **ret_sink, struct vf_error **err)
 {
-    enum vf_claim_mode mode;
+    enum vf_claim_mode mode = VF_CLAIM_FILESYSTEM;
     int rc = look_up(path, &mode, err);
     if (rc) {
         return rc;

@@ -30,13 +30,13 @@ static int pwrite_errno, fsync_errno, fsync_dir_errno, flock_errno;
 static bool no_noreplace;
 static int rename_signal;
 
-ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
+ssize_t pwrite(int fd, const void *buf, size_t nbytes, off_t offset)
 {
     if (pwrite_errno) {
         errno = pwrite_errno;
         return -1;
     }
-    return syscall(SYS_pwrite64, fd, buf, n, at);
+    return syscall(SYS_pwrite64, fd, buf, nbytes, offset);
 }
 
 int fsync(int fd)
@@ -59,7 +59,7 @@ int flock(int fd, int operation)
     return (int)syscall(SYS_flock, fd, operation);
 }
 
-int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+int renameat2(int oldfd, const char *old, int newfd, const char *new, unsigned flags)
 {
     if (rename_signal) {
         raise(rename_signal);
@@ -68,7 +68,7 @@ int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned
         errno = EINVAL;
         return -1;
     }
-    return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+    return (int)syscall(SYS_renameat2, oldfd, old, newfd, new, flags);
 }
 
 static bool exists(const char *dir, const char *name)
