@@ -14,10 +14,11 @@
  * from one of these means that it may or may not have happened; apply is the way around that.
  *
  * Errors of the server: VF_AUTH (401, 403: verb and resource are named; a 403 for a quota is
- * VF_SPACE), VF_MISSING (404, reason "NotFound"), VF_CONFLICT (409, reason "AlreadyExists" or
- * "Conflict" or none of them), VF_INVALID (400, 422: with the fields), VF_UNSUPPORTED (reason
- * VF_KUBE_REASON_NOT_SERVED: no such resource here; 405, 406, 415), VF_SPACE (answer too large,
- * 413), VF_RETRY (429, 5xx). The reason is vf_error_reason(), the status vf_error_http_status().
+ * VF_SPACE, one of an admission webhook VF_INVALID), VF_MISSING (404, reason "NotFound"),
+ * VF_CONFLICT (409, reason "AlreadyExists" or "Conflict" or none of them), VF_INVALID (400, 422:
+ * with the fields), VF_UNSUPPORTED (reason VF_KUBE_REASON_NOT_SERVED: no such resource here; 405,
+ * 406, 415), VF_SPACE (answer too large, 413), VF_RETRY (429, 5xx). The reason is
+ * vf_error_reason(), the status vf_error_http_status().
  */
 #ifndef IMPORTER_KUBE_CLIENT_H
 #define IMPORTER_KUBE_CLIENT_H

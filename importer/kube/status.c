@@ -54,6 +54,13 @@ static bool is_quota(const struct failure *f)
     return f->code == 403 && strstr(f->message, "exceeded quota");
 }
 
+/* An admission webhook that chooses 403, as policy engines do, says no to what is asked, not to who
+ * asks (k8s.io/apiserver, pkg/admission/plugin/webhook/errors, for the words). */
+static bool is_denied(const struct failure *f)
+{
+    return f->code == 403 && strstr(f->message, "denied the request");
+}
+
 /* A 404 that names no object: the path itself is not known. A group or version that is not served
  * gives a plain text, a resource that is not a Status without details.name. */
 static bool is_not_served(const struct failure *f)
@@ -73,6 +80,9 @@ static int classify(const struct failure *f)
     }
     if (is_not_served(f)) {
         return VF_UNSUPPORTED;
+    }
+    if (is_denied(f)) {
+        return VF_INVALID;
     }
     switch (f->code) {
     case 405:
@@ -137,7 +147,7 @@ static void add_hint(const struct failure *f, struct vf_error **err)
                            "not accepted any more");
     } else if (is_quota(f)) {
         vf_error_hint(err, "have the namespace's ResourceQuota raised, or free what is not needed");
-    } else if (f->code == 403 && strstr(f->message, "cannot ")) {
+    } else if (f->code == 403 && !is_denied(f) && strstr(f->message, "cannot ")) {
         add_rights_hint(f, err); /* RBAC's words; other 403s come from admission */
     } else if (is_not_served(f)) {
         vf_error_hint(err, "check that what brings \"%s\" is installed, in a version that has %s",

@@ -75,6 +75,10 @@ static void test_kube_status__forbidden_names_verb_and_resource(void **state)
     err = fail_status(403, "Forbidden", "violates PodSecurity", NULL, VF_AUTH);
     assert_null(vf_error_get_hint(err));
     expect(err, "Forbidden", "violates PodSecurity");
+    err = fail_status(403, "Forbidden", "admission webhook x denied the request: you cannot", NULL,
+                      VF_INVALID);
+    assert_null(vf_error_get_hint(err));
+    expect(err, "Forbidden", "you cannot");
     err = fail_status(403, "Forbidden", "exceeded quota: q, requested: x", NULL, VF_SPACE);
     expect(err, "Forbidden", "ResourceQuota");
     expect(fail_status(401, "Unauthorized", "Unauthorized", NULL, VF_AUTH), "Unauthorized",

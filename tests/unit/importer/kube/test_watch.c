@@ -69,9 +69,9 @@ static int on_event(void *opaque, enum vf_kube_event event, const cJSON *object,
     struct record *r = opaque;
     const char *name = vf_json_string(vf_json_object(object, "metadata"), "name");
     const char *phase = vf_json_string(vf_json_object(object, "status"), "phase");
-    if (event == VF_KUBE_SYNCED) {
+    if (event == VF_KUBE_SYNCED || event == VF_KUBE_TICK) {
         assert_null(object);
-        vf_buf_puts(&r->text, " =");
+        vf_buf_puts(&r->text, event == VF_KUBE_SYNCED ? " =" : " !");
     } else {
         vf_buf_printf(&r->text, " %s%s%s%s", event == VF_KUBE_DELETED ? "-" : "+", name,
                       phase ? ":" : "", phase ? phase : "");
@@ -565,6 +565,50 @@ static void test_kube_wait__looks_before_it_watches(void **state)
     vf_test_kube_stop(&k);
 }
 
+/* Ends watches when it is told to, as the API server does. */
+static void punctual(struct vf_test_kube *k, struct vf_test_exchange *x, unsigned n)
+{
+    (void)k;
+    if (n == 1) {
+        answer_list(x, "5", OBJECT("d1", "u1", "4", "Pending"));
+        return;
+    }
+    begin_from(x, n == 2 ? "5" : "6");
+    vf_test_check(vf_test_target_has(x, "timeoutSeconds=1"));
+    vf_test_kube_chunk(x, n < 4 ? BOOKMARK("6") : EVENT("MODIFIED", OBJECT("d1", "u1", "7", "B")));
+    vf_test_pause(x, 1050);
+    vf_test_kube_end_watch(x);
+}
+
+static void test_kube_watch__ticks_without_a_list(void **state)
+{
+    (void)state;
+    struct record r = {.until = "+d1:B !", .code = 1};
+    const struct vf_kube_watch_options o = {.timeout_ms = 20000, .tick_s = 1};
+    struct vf_test_kube k;
+    vf_test_kube_start(&k, punctual);
+    vf_buf_init(&r.text, SIZE_MAX);
+    assert_int_equal(vf_kube_watch(k.client, &all, &o, on_event, &r, &k.err), 0);
+    char *vf_autofree got = vf_buf_take_string(&r.text);
+    assert_string_equal(got, " +d1:Pending = ! ! +d1:B !");
+    assert_int_equal(k.n, 4);
+    vf_test_kube_stop(&k);
+}
+
+static void test_kube_watch__tick_may_end_it(void **state)
+{
+    (void)state;
+    struct record r = {.until = "!", .code = VF_SPACE};
+    const struct vf_kube_watch_options o = {.timeout_ms = 20000, .tick_s = 1};
+    struct vf_test_kube k;
+    vf_test_kube_start(&k, punctual);
+    vf_buf_init(&r.text, SIZE_MAX);
+    assert_int_equal(vf_kube_watch(k.client, &all, &o, on_event, &r, &k.err), VF_SPACE);
+    vf_test_expect_error(k.err, "as told");
+    vf_buf_release(&r.text);
+    vf_test_kube_stop(&k);
+}
+
 static int is_gone(void *opaque, const cJSON *object, struct vf_error **err)
 {
     (void)opaque;
@@ -611,6 +655,8 @@ int main(void)
         cmocka_unit_test(test_kube_watch__callback_error_ends_it),
         cmocka_unit_test(test_kube_watch__deadline_ends_every_wait),
         cmocka_unit_test(test_kube_watch__cancellation_ends_every_wait),
+        cmocka_unit_test(test_kube_watch__ticks_without_a_list),
+        cmocka_unit_test(test_kube_watch__tick_may_end_it),
         cmocka_unit_test(test_kube_wait__holds_when_the_predicate_does),
         cmocka_unit_test(test_kube_wait__looks_before_it_watches),
         cmocka_unit_test(test_kube_wait__for_an_object_to_be_gone),
