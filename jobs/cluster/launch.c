@@ -471,7 +471,6 @@ int vf_cluster_launch(struct vf_landing_cluster *l, const struct vf_vm *vm, stru
 {
     struct launch la = {.l = l, .im = l->landing.im};
     int rc = plan(&la, vm, err);
-    rc = rc ? rc : vf_cluster_check_worker(l, false, err);
     rc = rc ? rc : check_with_server(&la, err);
     if (rc == 0) {
         rc = make_all(&la, err);

@@ -9,7 +9,7 @@
 #include "importer/base/mem.h"
 #include "importer/kube/metadata.h"
 #include "importer/kube/resources.h"
-#include "jobs/cluster/landing.h"
+#include "jobs/cluster/launch.h"
 
 enum verdict {
     NAME_FREE,     /* nothing is there, or what an earlier try left */
@@ -143,10 +143,13 @@ int vf_cluster_settle_names(struct vf_landing_cluster *l, const struct vf_vm *vm
             vf_replace_string(&im->name, distinct);
         }
     }
+    l->owner.import = im->name;
+    if (rc == 0 && !fills_mounted(l)) { /* what is unfinished may be under way */
+        rc = vf_cluster_check_worker(l, look_only, err);
+    }
     if (rc == 0 && !look_only && !fills_mounted(l)) {
         rc = remove_leftovers(l, leftovers, err);
     }
     cJSON_Delete(leftovers);
-    l->owner.import = im->name;
     return rc;
 }

@@ -279,8 +279,7 @@ static void test_launch__makes_follows_and_removes(void **state)
     assert_string_equal(vf_error_message(f->err), "");
     assert_int_equal(rc, 0);
     strip_secret_name(f);
-    expect_requests(f, "GET " JOB "\n"
-                       "POST " JOBS " dry\n"
+    expect_requests(f, "POST " JOBS " dry\n"
                        "POST " SECRETS " dry\n"
                        "POST " CLAIMS "\n"
                        "POST " CLAIMS "\n"
@@ -347,25 +346,35 @@ static void test_launch__what_a_pod_cannot_do_is_refused(void **state)
     expect_refused(f, VF_MISSING, "/nonexistent/ca.pem");
 }
 
-static void test_launch__a_running_job_is_left_alone(void **state)
+static void expect_worker(struct fixture *f, bool look_only, int code, const char *part)
+{
+    assert_int_equal(vf_cluster_check_worker(&f->l, look_only, &f->err), code);
+    if (part) {
+        vf_test_expect_error(f->err, part);
+    }
+    vf_error_clear(&f->err);
+}
+
+static void test_check_worker__a_running_job_is_left_alone(void **state)
 {
     struct fixture *f = *state;
+    expect_worker(f, false, 0, NULL);
     f->job_there = JOB_HEAD MARKS "}}";
-    expect_refused(f, VF_CONFLICT, "still imports this VM");
+    expect_worker(f, false, VF_CONFLICT, "still imports this VM");
     f->job_there = JOB_HEAD "\"labels\":{}}}";
-    expect_refused(f, VF_CONFLICT, "which is not vmferry's");
+    expect_worker(f, false, VF_CONFLICT, "which is not vmferry's");
     assert_false(f->job_deleted);
 }
 
-static void test_launch__an_ended_job_is_replaced(void **state)
+static void test_check_worker__an_ended_job_is_removed(void **state)
 {
     struct fixture *f = *state;
-    pod = good_pod;
     f->job_there =
         JOB_HEAD MARKS "},\"status\":{\"conditions\":[{\"type\":\"Failed\",\"status\":\"True\"}]}}";
-    assert_int_equal(launch(f), 0);
-    assert_true(strncmp(f->requests.data, "GET " JOB "\nDELETE " JOB "\n",
-                        strlen("GET " JOB "\nDELETE " JOB "\n")) == 0);
+    expect_worker(f, true, 0, NULL);
+    assert_false(f->job_deleted);
+    expect_worker(f, false, 0, NULL);
+    assert_true(f->job_deleted);
 }
 
 /* Nothing that runs, and no password, stays behind. */
@@ -595,8 +604,8 @@ int main(void)
         TEST(test_launch__image_may_come_from_the_environment),
         TEST(test_launch__a_job_whose_answer_is_lost_is_found),
         TEST(test_launch__what_a_pod_cannot_do_is_refused),
-        TEST(test_launch__a_running_job_is_left_alone),
-        TEST(test_launch__an_ended_job_is_replaced),
+        TEST(test_check_worker__a_running_job_is_left_alone),
+        TEST(test_check_worker__an_ended_job_is_removed),
         TEST(test_launch__half_a_start_is_taken_back),
         TEST(test_launch__the_workers_error_is_the_launchers),
         TEST(test_launch__disks_of_a_vm_that_was_made_stay),
