@@ -199,10 +199,11 @@ static int open_upload(struct vf_disk_target *target, uint64_t size_bytes,
         return vf_error_set(err, VF_CONFLICT, "%u uploads of this disk broke", MAX_TRIES);
     }
     d->size_bytes = size_bytes;
+    char *vf_autofree phase = NULL;
     int restarts = 0;
     int rc = vf_cluster_upload_prepare(d, cancel, err);
     if (rc == 0) {
-        rc = vf_cdi_fetch_upload_state(l->client, l->ns, d->claim, cancel, &restarts, NULL, err);
+        rc = vf_cdi_fetch_upload_state(l->client, l->ns, d->claim, cancel, &restarts, &phase, err);
     }
     if (rc) {
         return rc;
