@@ -3,6 +3,7 @@ webhooks of KubeVirt and CDI: each DataVolume, the VirtualMachine, and the Virtu
 that its template would make, which KubeVirt looks at only when the VM is started."""
 
 import copy
+import pathlib
 import re
 
 import pytest
@@ -174,6 +175,40 @@ def test_bus_and_storage__are_accepted(look, cluster, namespace, bus, storage_cl
     storage = machine["spec"]["dataVolumeTemplates"][0]["spec"]["storage"]
     mode = "Block" if storage_class == "rig-block" else "Filesystem"
     assert (storage["storageClassName"], storage["volumeMode"]) == (storage_class, mode)
+
+
+def phase_is(phase):
+    return lambda item: bool(item) and item.get("status", {}).get("phase") == phase
+
+
+def test_adoption__filled_claims_live_and_die_with_the_vm(look, cluster, namespace):
+    machine = virtual_machine(look("efi", "--storage-class", "rig-fs"))
+    claims, volumes = "v1/persistentvolumeclaims", "cdi.kubevirt.io/v1beta1/datavolumes"
+    templates = machine["spec"]["dataVolumeTemplates"]
+    contents = {}
+    for number, template in enumerate(templates):
+        name = template["metadata"]["name"]
+        cluster.create(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": name},
+                "spec": template["spec"]["storage"],
+            },
+            namespace,
+        )
+        cluster.watch_until(claims, name, phase_is("Bound"), namespace)
+        contents[name] = bytes([number + 1]) * MIB
+        pathlib.Path(cluster.volume(namespace, name)).write_bytes(contents[name])
+    cluster.create(machine, namespace)
+    for name, content in contents.items():
+        volume = cluster.watch_until(volumes, name, phase_is("Succeeded"), namespace)
+        (owner,) = cluster.get(claims, name, namespace)["metadata"]["ownerReferences"]
+        assert owner["uid"] == volume["metadata"]["uid"] and owner["controller"]
+        assert pathlib.Path(cluster.volume(namespace, name)).read_bytes() == content
+    cluster.delete("kubevirt.io/v1/virtualmachines", machine["metadata"]["name"], namespace)
+    for name in contents:
+        cluster.watch_until(claims, name, lambda c: c is None, namespace)
 
 
 def test_unowned_claims__are_accepted(look, cluster, namespace):
