@@ -163,7 +163,9 @@ class Cluster:
         return self.request("GET", self.path(resource, namespace), **query)["items"]
 
     def create(self, item, namespace=None, token=None, dry_run=False):
-        query = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
+        query = {"fieldValidation": "Strict", "fieldManager": "tests"}
+        if dry_run:
+            query["dryRun"] = "All"
         return self.request("POST", self._path_of(item, namespace), item, token, **query)
 
     def apply(self, item, namespace=None, manager="tests", force=True):
@@ -185,6 +187,7 @@ class Cluster:
             body,
             content_type="application/merge-patch+json",
             fieldValidation="Strict",
+            fieldManager="tests",
         )
 
     def delete(self, resource, name, namespace=None, **options):
@@ -215,7 +218,7 @@ class Cluster:
                 if check(last):
                     return last
             assert time.monotonic() < deadline, (
-                f"{resource} {name} after {timeout} s: {json.dumps(last, indent=1)}\n"
+                f"{resource} {name} after {timeout} s: {_shown(last)}\n"
                 + self.events(namespace)
             )
 
@@ -355,6 +358,13 @@ class Cluster:
         with open(self.ready["audit_log"], encoding="utf-8") as lines:
             entries = [json.loads(line) for line in lines if line.endswith("\n")]
         return [entry for entry in entries if entry["user"].get("username") == user]
+
+
+def _shown(item):
+    """An object as text, without what nobody reads."""
+    if item:
+        item = {**item, "metadata": {**item["metadata"], "managedFields": "..."}}
+    return json.dumps(item, indent=1)
 
 
 def _read(path):
