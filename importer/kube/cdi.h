@@ -61,6 +61,7 @@ struct vf_cdi_wait {
     const char *uid;      /* of the DataVolume, or claim, that was made; another under the name is
                              VF_CONFLICT; NULL: any */
     int64_t timeout_ms;   /* 0: none */
+    int64_t patience_ms;  /* what has a hint is told once the phase has lasted for so long */
     vf_cdi_tell_fn *tell; /* may be NULL */
     void *opaque;
     const struct vf_cancel *cancel;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "importer/base/clock.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/kube/cdi.h"
@@ -27,9 +28,10 @@ struct waiting {
     const char *ns;
     check_fn *check;
     int restarts;
-    cJSON *object; /* as it was told last; NULL: there is none */
-    char *phase, *message;
+    cJSON *object;         /* as it was told last; NULL: there is none */
+    char *phase, *message; /* as they were told last */
     const char *hint;
+    int64_t phase_since_ms; /* on vf_clock_ms() */
 };
 
 static bool is(const char *have, const char *value)
@@ -42,14 +44,25 @@ static bool is_same(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* Most of what holds things up is gone by itself within seconds. */
+static bool is_early(const struct waiting *w, const struct vf_kube_hold *h)
+{
+    return !h->code && h->hint && vf_clock_ms() - w->phase_since_ms < w->wait->patience_ms;
+}
+
 static int tell(struct waiting *w, const struct vf_kube_hold *h)
 {
     char *vf_autofree phase = vf_kube_clean_text(vf_kube_phase(w->object), 80);
-    const char *message = h->message ? h->message : "";
-    bool news = !is_same(phase, w->phase) || !is_same(message, w->message);
+    bool new_phase = !is_same(phase, w->phase);
+    if (new_phase) {
+        w->phase_since_ms = vf_clock_ms();
+    }
+    bool early = is_early(w, h);
+    const char *message = h->message && !early ? h->message : "";
+    bool news = new_phase || !is_same(message, w->message);
     vf_replace_string(&w->phase, phase);
     vf_replace_string(&w->message, message);
-    w->hint = h->hint;
+    w->hint = early ? NULL : h->hint;
     if (news && w->wait->tell) {
         w->wait->tell(w->wait->opaque, w->phase, w->message, w->hint);
     }

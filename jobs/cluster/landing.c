@@ -14,6 +14,9 @@
 #include "importer/kube/resources.h"
 #include "importer/kube/virtual_machine.h"
 
+/* Claims are bound and pods started within seconds, mostly; after this people want to know why. */
+#define PATIENCE_MS 15000
+
 static const struct vf_import_cluster *settings(const struct vf_landing_cluster *l)
 {
     return &l->landing.im->options->cluster;
@@ -49,7 +52,7 @@ void vf_cluster_tell(void *opaque, const char *phase, const char *message, const
     const struct vf_import *im = d->landing->landing.im;
     if (hint) { /* it may hang: a person is needed */
         vf_report_warning(im->reporter, im->vm_name, "\"%s\": %s (%s)", d->claim, message, hint);
-    } else {
+    } else if (*message) {
         vf_report_phase(im->reporter, im->vm_name, phase, "\"%s\": %s", d->claim, message);
     }
 }
@@ -61,6 +64,7 @@ struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms
                                 .name = d->claim,
                                 .uid = d->uid,
                                 .timeout_ms = timeout_ms,
+                                .patience_ms = PATIENCE_MS,
                                 .tell = vf_cluster_tell,
                                 .opaque = d,
                                 .cancel = cancel};
