@@ -167,7 +167,9 @@ def assert_disk(path, data, size):
     assert len(data) + rest == size
 
 
-# What is compressed begins with zeros for gzip, as disks do. For zstd see the test after this one.
+# For gzip it begins with zeros, as disks nearly do. With zstd most such uploads fail: while CDI looks at
+# the first 512 bytes that come out of its reader it overwrites what that has not read of the first
+# 512 that went in (github.com/kubevirt/containerized-data-importer/pull/4278).
 @pytest.mark.parametrize(
     ("pack", "skipped"), [(gzip.compress, 0), (zstd, MIB)], ids=["gzip", "zstd"]
 )
@@ -180,17 +182,6 @@ def test_uploaded_bytes_are_in_the_image(cluster, namespace, proxy, pack, skippe
     assert volume["status"].get("restartCount", 0) == 0
     assert cluster.get(CLAIMS, "disk", namespace)["metadata"]["annotations"][POD_PHASE] == "Succeeded"
     assert_disk(cluster.volume(namespace, "disk"), data, 64 * MIB)
-
-
-def test_zstd_upload_with_a_small_first_block_is_refused(cluster, namespace, proxy):
-    """CDI overwrites what its zstd reader has not read of the stream's first 512 bytes
-    (github.com/kubevirt/containerized-data-importer/pull/4278), so that zstd is no choice for disks:
-    a boot sector and the zeros after it make a first block that is smaller."""
-    cluster.create(data_volume("disk", "upload", "rig-fs"), namespace)
-    wait_phase(cluster, namespace, "disk", "UploadReady")
-    code, text = proxy.post(zstd(bytes(MIB) + disk_bytes()), proxy.token("disk"))
-    assert (code, text) != (200, ""), "CDI reads this now: vmferry may upload zstd again"
-    assert code in (500, 502), text
 
 
 def test_uploaded_bytes_are_on_the_block_device(cluster, namespace, proxy):
