@@ -51,6 +51,15 @@ int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_err
     return rc;
 }
 
+static int read_networks(struct vf_import *im, struct vf_error **err)
+{
+    int rc = 0;
+    for (const char *const *rule = im->options->networks; rule && *rule && rc == 0; rule++) {
+        rc = vf_network_map_add(&im->networks, *rule, err);
+    }
+    return rc;
+}
+
 static int open_landing(struct vf_import *im, struct vf_error **err)
 {
     if (im->options->target == VF_TO_DIR) {
@@ -61,7 +70,10 @@ static int open_landing(struct vf_import *im, struct vf_error **err)
 
 static int run(struct vf_import *im, struct vf_error **err)
 {
-    int rc = open_landing(im, err);
+    int rc = read_networks(im, err);
+    if (rc == 0) {
+        rc = open_landing(im, err);
+    }
     if (rc) {
         return rc;
     }
@@ -87,6 +99,7 @@ static void release(struct vf_import *im)
     free(im->name);
     free(im->vm_name);
     free(im->source);
+    vf_network_map_release(&im->networks);
 }
 
 static bool has_landed(const struct vf_error *e)

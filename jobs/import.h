@@ -69,9 +69,10 @@ struct vf_import_options {
     unsigned parallel_disks; /* 0: 4 */
     unsigned threads;        /* inflating threads for all disks together; 0: vf_pool_new decides */
 
-    const char *namespace_name; /* for the manifests; NULL: none written in */
-    const char *storage_class;  /* NULL: the cluster's default */
-    const char *disk_bus;       /* "virtio", "sata", "scsi"; NULL: virtio */
+    const char *namespace_name;  /* for the manifests; NULL: none written in */
+    const char *storage_class;   /* NULL: the cluster's default */
+    const char *disk_bus;        /* "virtio", "sata", "scsi"; NULL: virtio */
+    const char *const *networks; /* rules of vf_network_map_add(), NULL-terminated; may be NULL */
     struct vf_import_cluster cluster;
 };
 

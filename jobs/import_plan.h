@@ -11,6 +11,7 @@
 
 #include <vmferry/vm.h>
 
+#include "converters/vm/network_map.h"
 #include "jobs/disk_copy.h"
 #include "jobs/import.h"
 
@@ -52,7 +53,8 @@ struct vf_import {
     bool warned;   /* of what the VM loses */
     bool finished; /* what was to be made is there, whatever else fails */
     bool snapshot, quiesced;
-    char *source;     /* for record and manifests */
+    char *source; /* for record and manifests */
+    struct vf_network_map networks;
     cJSON *documents; /* of a dry run: array of what would be made */
 };
 

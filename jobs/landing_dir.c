@@ -88,6 +88,8 @@ static int build_manifests(struct landing_dir *l, const struct vf_vm *vm, struct
                                      .namespace_name = im->options->namespace_name,
                                      .storage_class = im->options->storage_class,
                                      .source = im->source,
+                                     .disk_bus = im->options->disk_bus,
+                                     .networks = &im->networks,
                                      .disks = disks,
                                      .n_disks = vm->n_disks};
     struct vf_manifests m = {0};

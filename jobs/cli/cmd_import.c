@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/vm/network_map.h"
 #include "importer/base/mem.h"
 #include "importer/base/yaml.h"
 #include "jobs/cli/cluster_args.h"
@@ -23,6 +24,7 @@ struct import_args {
     unsigned parallel_disks, threads;
     const char *storage_class;
     int disk_bus;
+    const char **networks;
     /* Of a target in a cluster. */
     int dry_run, volume_mode, access_mode, handover;
     bool start, bind_immediately;
@@ -181,6 +183,7 @@ static struct vf_import_options options_of(const struct import_args *args)
         .namespace_name = args->cluster.namespace_name,
         .storage_class = args->storage_class,
         .disk_bus = choice(disk_buses, args->disk_bus),
+        .networks = (const char *const *)args->networks,
         .cluster = {.where = vf_cluster_options_of(&args->cluster),
                     .volume_mode = choice(volume_modes, args->volume_mode),
                     .access_mode = choice(access_modes, args->access_mode),
@@ -211,6 +214,18 @@ static int put_documents(struct vf_cli *cli, const cJSON *documents, struct vf_e
     return rc ? rc : vf_cli_put(cli, text, err);
 }
 
+static int check_networks(struct vf_cli *cli, const struct import_args *args, struct vf_error **err)
+{
+    struct vf_network_map map = {0};
+    int rc = 0;
+    for (const char **rule = args->networks; rule && *rule && rc == 0; rule++) {
+        rc = vf_network_map_add(&map, *rule, err);
+    }
+    vf_network_map_release(&map);
+    cli->misuse |= rc != 0;
+    return rc;
+}
+
 static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **err)
 {
     const struct import_args *args = opaque;
@@ -222,6 +237,7 @@ static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **
     int rc = pick_kind(cli, args, &options, err);
     rc = rc ? rc : pick_target(cli, args->to, &options, err);
     rc = rc ? rc : check_target(cli, args, &options, err);
+    rc = rc ? rc : check_networks(cli, args, err);
     rc = rc ? rc : resolve_proxy(cli, args, &options.cluster, err);
     rc = rc ? rc : resolve_source(cli, args, &options, &password, err);
     rc = rc ? rc : vf_progress_open(cli, &args->progress, args->common.debug, &reporter, err);
@@ -317,6 +333,14 @@ static const struct vf_option target_options[] = {
      .help = "that the guest finds its disks on; virtio unless said otherwise",
      .choices = disk_buses,
      .offset = offsetof(struct import_args, disk_bus)},
+    {.name = "network",
+     .kind = VF_OPTION_LIST,
+     .value = "SOURCE=WHERE",
+     .help = "NICs on the source's network SOURCE (or the NIC with that MAC address) go to: pod, "
+             "the pod network; [NAMESPACE/]NAME, a NetworkAttachmentDefinition; or ignore. Else "
+             "the first NIC goes to the pod network, others to an attachment named as their "
+             "network is",
+     .offset = offsetof(struct import_args, networks)},
 };
 
 static const struct vf_option cluster_options[] = {

@@ -52,9 +52,8 @@ void vf_cluster_tell(void *opaque, const char *phase, const char *message, const
     const struct vf_import *im = d->landing->landing.im;
     if (hint) { /* it may hang: a person is needed */
         vf_report_warning(im->reporter, im->vm_name, "\"%s\": %s (%s)", d->claim, message, hint);
-    } else if (*message) {
-        vf_report_phase(im->reporter, im->vm_name, phase, "\"%s\": %s", d->claim, message);
     }
+    (void)phase;
 }
 
 struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms,
@@ -210,8 +209,14 @@ static int check_all(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON
 
 static int make_disks(struct vf_landing_cluster *l, struct vf_error **err)
 {
-    const struct vf_cancel *cancel = l->landing.im->cancel;
+    const struct vf_import *im = l->landing.im;
+    const struct vf_cancel *cancel = im->cancel;
     int rc = 0;
+    if (is_upload(l)) {
+        vf_report_phase(im->reporter, im->vm_name, "prepare",
+                        "making %zu DataVolumes in namespace \"%s\", class \"%s\"", l->n_disks,
+                        l->ns, l->storage->class_name);
+    }
     for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
         if (!is_upload(l)) {

@@ -143,6 +143,9 @@ char **vf_worker_args(const struct vf_worker_plan *p)
     add(&a, "volume-mode", c->volume_mode);
     add(&a, "access-mode", c->access_mode);
     add(&a, "disk-bus", o->disk_bus);
+    for (const char *const *rule = o->networks; rule && *rule; rule++) {
+        add(&a, "network", *rule);
+    }
     add(&a, "handover", c->handover == VF_IMPORT_ADOPT ? "adopt" : "claim");
     add_flag(&a, "start", c->start);
     add_number(&a, "parallel-disks", o->parallel_disks);

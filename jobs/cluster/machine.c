@@ -81,6 +81,7 @@ static int build(struct vf_landing_cluster *l, const struct vf_vm *vm,
                                      .namespace_name = l->ns,
                                      .source = im->source,
                                      .disk_bus = im->options->disk_bus,
+                                     .networks = &im->networks,
                                      .handover = im->options->cluster.handover == VF_IMPORT_ADOPT
                                                      ? VF_HANDOVER_ADOPT
                                                      : VF_HANDOVER_CLAIM,
