@@ -9,7 +9,7 @@ packages_run="$packages_run qemu-utils e2fsprogs ca-certificates jq"
 packages_test="$packages_run libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck"
 packages_test="$packages_test libclang-rt-14-dev ccache git python3 python3-pytest"
 packages_test="$packages_test python3-pytest-xdist python3-yaml"
-packages_test="$packages_test python3-jsonschema zstd"
+packages_test="$packages_test python3-jsonschema zstd iproute2"
 
 packages_missing() {
     for package in $1; do
