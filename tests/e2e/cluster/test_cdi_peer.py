@@ -111,7 +111,9 @@ class Proxy:
             "metadata": {"name": name},
             "spec": {"pvcName": name},
         }
-        path = f"/apis/upload.cdi.kubevirt.io/v1beta1/namespaces/{self.namespace}/uploadtokenrequests"
+        path = self.cluster.path(
+            "upload.cdi.kubevirt.io/v1beta1/uploadtokenrequests", self.namespace
+        )
         return self.cluster.request("POST", path, request, token=token)["status"]["token"]
 
     def connect(self):
@@ -167,9 +169,9 @@ def assert_disk(path, data, size):
     assert len(data) + rest == size
 
 
-# For gzip it begins with zeros, as disks nearly do. With zstd most such uploads fail: while CDI looks at
-# the first 512 bytes that come out of its reader it overwrites what that has not read of the first
-# 512 that went in (github.com/kubevirt/containerized-data-importer/pull/4278).
+# For gzip it begins with zeros, as disks nearly do. With zstd most such uploads fail: while CDI looks
+# at the first 512 bytes that come out of its reader it overwrites what that has not read of the
+# first 512 that went in (github.com/kubevirt/containerized-data-importer/pull/4278).
 @pytest.mark.parametrize(
     ("pack", "skipped"), [(gzip.compress, 0), (zstd, MIB)], ids=["gzip", "zstd"]
 )
@@ -180,7 +182,8 @@ def test_uploaded_bytes_are_in_the_image(cluster, namespace, proxy, pack, skippe
     assert proxy.post(pack(data), proxy.token("disk")) == (200, "")
     volume = wait_phase(cluster, namespace, "disk", "Succeeded")
     assert volume["status"].get("restartCount", 0) == 0
-    assert cluster.get(CLAIMS, "disk", namespace)["metadata"]["annotations"][POD_PHASE] == "Succeeded"
+    annotations = cluster.get(CLAIMS, "disk", namespace)["metadata"]["annotations"]
+    assert annotations[POD_PHASE] == "Succeeded"
     assert_disk(cluster.volume(namespace, "disk"), data, 64 * MIB)
 
 
