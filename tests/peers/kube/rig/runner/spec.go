@@ -30,6 +30,10 @@ func (c *container) makeSpec(ctx context.Context, program, root, messages string
 	if err != nil {
 		return nil, err
 	}
+	// Links are followed here, where they lead to what they mean.
+	if program, err = filepath.EvalSymlinks(program); err != nil {
+		return nil, err
+	}
 	spec := &sandbox.Spec{
 		Root: root, ReadOnlyRoot: identity.readOnlyRoot, Hostname: hostname(object), Folder: c.spec.WorkingDir,
 		UID: identity.uid, GID: identity.gid, Groups: identity.groups,

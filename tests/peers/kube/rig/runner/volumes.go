@@ -79,8 +79,8 @@ func (v *podVolumes) makeOne(ctx context.Context, object *corev1.Pod, spec *core
 	case spec.EmptyDir != nil:
 		return made, made.makeEmpty(spec.EmptyDir, group)
 	case spec.HostPath != nil:
-		made.folder = spec.HostPath.Path
-		_, err := os.Stat(made.folder)
+		var err error
+		made.folder, err = filepath.EvalSymlinks(spec.HostPath.Path)
 		return made, err
 	}
 	projected, err := newProjection(v.pod, spec)
@@ -167,8 +167,10 @@ func (m *podVolume) attach(store *volume.Store, bound *corev1.PersistentVolume) 
 	default:
 		return fmt.Errorf("volume '%s' is of a kind that this node cannot mount", bound.Name)
 	}
+	var err error
+	m.folder, err = filepath.EvalSymlinks(m.folder)
 	m.attached = volume.Attached{Info: volume.Info{Mode: volume.Filesystem}, Folder: m.folder}
-	return nil
+	return err
 }
 
 func isFilesystem(bound *corev1.PersistentVolume) bool {
