@@ -68,7 +68,7 @@ func printCRDs(out io.Writer) error {
 		if err := yaml.Unmarshal([]byte(resources.CDICRDs[name]), &object); err != nil {
 			return fmt.Errorf("CRD '%s': %w", name, err)
 		}
-		if err := print(out, object); err != nil {
+		if err := emit(out, object); err != nil {
 			return err
 		}
 	}
@@ -105,15 +105,15 @@ func printObjects(out io.Writer) error {
 		if kind == "Deployment" {
 			continue
 		}
-		if err := print(out, o); err != nil {
+		if err := emit(out, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// print leaves out what a server would only prune or refuse: an empty status, a null time.
-func print(out io.Writer, object any) error {
+// emit leaves out what a server would only prune or refuse: an empty status, a null time.
+func emit(out io.Writer, object any) error {
 	text, err := json.Marshal(object)
 	if err != nil {
 		return err
