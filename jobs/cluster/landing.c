@@ -169,8 +169,16 @@ static int check_claim(struct vf_cluster_disk *d, cJSON **ret_object, struct vf_
     int rc = is_upload(l) ? vf_cdi_build_upload_volume(&plan, &object, err)
                           : vf_cdi_build_claim(&plan, &object, err);
     if (rc == 0) {
+        struct vf_error *e = NULL;
         rc = vf_cluster_make(d, is_upload(l) ? &vf_kube_data_volumes : &vf_kube_claims,
-                             cJSON_Duplicate(object, true), true, l->landing.im->cancel, err);
+                             cJSON_Duplicate(object, true), true, l->landing.im->cancel, &e);
+        const char *reason = vf_error_reason(e);
+        if (settings(l)->dry_run && reason && strcmp(reason, VF_KUBE_REASON_ALREADY_EXISTS) == 0) {
+            /* Ours, unfinished, as was seen: an import removes it first. */
+            vf_error_clear(&e);
+            rc = 0;
+        }
+        vf_error_move(err, &e);
     }
     if (rc == 0 && ret_object) {
         *ret_object = vf_take(object);

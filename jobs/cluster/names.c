@@ -93,12 +93,17 @@ static int remove_leftovers(struct vf_landing_cluster *l, cJSON *leftovers, stru
 {
     struct vf_import *im = l->landing.im;
     const cJSON *object;
+    const char *told = NULL;
     cJSON_ArrayForEach(object, leftovers)
     {
         const char *name = vf_kube_name(object);
-        vf_report_phase(im->reporter, im->vm_name, "prepare",
-                        "removing \"%s\", which an earlier import of this VM left unfinished",
-                        name);
+        /* A DataVolume's claim goes with it, but the name is free only when both are gone. */
+        if (!told || strcmp(told, name) != 0) {
+            vf_report_phase(im->reporter, im->vm_name, "prepare",
+                            "removing \"%s\", which an earlier import of this VM left unfinished",
+                            name);
+        }
+        told = name;
         int rc = vf_owned_delete(l->client, object, VF_CLUSTER_DELETE_TIMEOUT_MS, im->cancel, err);
         if (rc) {
             return vf_error_wrap(err, rc, "removing \"%s\", left by an earlier import", name);
