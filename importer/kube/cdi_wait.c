@@ -28,10 +28,10 @@ struct waiting {
     const char *ns;
     check_fn *check;
     int restarts;
-    cJSON *object;         /* as it was told last; NULL: there is none */
-    char *phase, *message; /* as they were told last */
-    const char *hint;
-    int64_t phase_since_ms; /* on vf_clock_ms() */
+    cJSON *object;            /* as the watch had it last; NULL: there is none */
+    char *phase, *message;    /* as they were told last */
+    int64_t phase_since_ms;   /* on vf_clock_ms() */
+    struct vf_kube_hold hold; /* what holds it up now, told or not */
 };
 
 static bool is(const char *have, const char *value)
@@ -50,8 +50,9 @@ static bool is_early(const struct waiting *w, const struct vf_kube_hold *h)
     return !h->code && h->hint && vf_clock_ms() - w->phase_since_ms < w->wait->patience_ms;
 }
 
-static int tell(struct waiting *w, const struct vf_kube_hold *h)
+static void tell(struct waiting *w)
 {
+    const struct vf_kube_hold *h = &w->hold;
     char *vf_autofree phase = vf_kube_clean_text(vf_kube_phase(w->object), 80);
     bool new_phase = !is_same(phase, w->phase);
     if (new_phase) {
@@ -62,11 +63,9 @@ static int tell(struct waiting *w, const struct vf_kube_hold *h)
     bool news = new_phase || !is_same(message, w->message);
     vf_replace_string(&w->phase, phase);
     vf_replace_string(&w->message, message);
-    w->hint = early ? NULL : h->hint;
     if (news && w->wait->tell) {
-        w->wait->tell(w->wait->opaque, w->phase, w->message, w->hint);
+        w->wait->tell(w->wait->opaque, w->phase, w->message, early ? NULL : h->hint);
     }
-    return h->code;
 }
 
 /* An explanation that cannot be had is no failure of what is waited for. */
@@ -74,24 +73,23 @@ static int explain(struct waiting *w, struct vf_error **err)
 {
     const struct vf_cdi_wait *wait = w->wait;
     const cJSON *volume = w->resource == &vf_kube_data_volumes ? w->object : NULL;
-    struct vf_kube_hold h = {0};
+    struct vf_kube_hold *h = &w->hold;
     struct vf_error *e = NULL;
-    int rc = vf_cdi_explain(w->client, w->ns, wait->name, volume, wait->cancel, &h, &e);
+    vf_kube_hold_release(h);
+    int rc = vf_cdi_explain(w->client, w->ns, wait->name, volume, wait->cancel, h, &e);
     if (rc == VF_CANCELLED) {
-        vf_kube_hold_release(&h);
         vf_error_move(err, &e);
         return rc;
     }
     vf_error_free(e);
-    rc = tell(w, &h);
-    if (rc) {
-        vf_error_set(err, (enum vf_code)rc, "%s", h.message);
-        if (h.hint) {
-            vf_error_hint(err, "%s", h.hint);
+    tell(w);
+    if (h->code) {
+        vf_error_set(err, (enum vf_code)h->code, "%s", h->message);
+        if (h->hint) {
+            vf_error_hint(err, "%s", h->hint);
         }
     }
-    vf_kube_hold_release(&h);
-    return rc;
+    return h->code;
 }
 
 static int is_missing(const struct waiting *w, const char *how, struct vf_error **err)
@@ -137,13 +135,13 @@ static int on_event(void *opaque, enum vf_kube_event event, const cJSON *object,
 static int give_up(const struct waiting *w, const char *goal, struct vf_error **err)
 {
     const char *phase = w->phase && *w->phase ? w->phase : "none";
-    const char *message = w->message ? w->message : "";
+    const char *message = w->hold.message ? w->hold.message : "";
     vf_error_set(err, VF_RETRY, "%s did not become %s within %lld s: its phase is %s%s%s",
                  vf_kube_kind(w->resource), goal, (long long)(w->wait->timeout_ms + 500) / 1000,
                  phase, *message ? ", " : "", message);
     vf_error_set_reason(err, VF_KUBE_REASON_TIMEOUT);
-    if (w->hint) {
-        vf_error_hint(err, "%s", w->hint);
+    if (w->hold.hint) {
+        vf_error_hint(err, "%s", w->hold.hint);
     }
     return VF_RETRY;
 }
@@ -163,6 +161,7 @@ static int wait_for(struct waiting *w, const char *goal, struct vf_error **err)
     cJSON_Delete(w->object);
     free(w->phase);
     free(w->message);
+    vf_kube_hold_release(&w->hold);
     vf_error_move(err, &e);
     return rc ? vf_error_wrap(err, rc, "%s \"%s\"", vf_kube_kind(w->resource), wait->name) : 0;
 }

@@ -61,6 +61,13 @@ static bool is_denied(const struct failure *f)
     return f->code == 403 && strstr(f->message, "denied the request");
 }
 
+/* An unknown field in an apply of a built-in kind is an internal error to the API server, strict
+ * validation or not; asking again does not help (k8s.io/apimachinery, pkg/util/managedfields). */
+static bool is_bad_apply(const struct failure *f)
+{
+    return f->code == 500 && strstr(f->message, "failed to create typed patch object");
+}
+
 /* A 404 that names no object: the path itself is not known. A group or version that is not served
  * gives a plain text, a resource that is not a Status without details.name. */
 static bool is_not_served(const struct failure *f)
@@ -81,7 +88,7 @@ static int classify(const struct failure *f)
     if (is_not_served(f)) {
         return VF_UNSUPPORTED;
     }
-    if (is_denied(f)) {
+    if (is_denied(f) || is_bad_apply(f)) {
         return VF_INVALID;
     }
     switch (f->code) {

@@ -319,6 +319,26 @@ static void test_cdi_ready__pod_that_does_not_start_says_why(void **state)
     expect_hold(quota, vf_cdi_wait_upload_ready, "quota: too many pods", "fewer disks");
 }
 
+/* Within the patience nothing with a hint is told; at the end it is in the error all the same. */
+static void test_cdi_ready__what_may_pass_is_told_when_it_lasts(void **state)
+{
+    static const struct vf_test_route routes[] = {
+        LIST_OF(VOLUME("1", "WaitForFirstConsumer", "")), QUIET, {0}};
+    struct told t;
+    struct vf_test_script s;
+    (void)state;
+    vf_buf_init(&t.text, SIZE_MAX);
+    vf_test_script_start(&s, routes);
+    const struct vf_cdi_wait w = {
+        .name = "d1", .timeout_ms = 300, .patience_ms = 60000, .tell = tell, .opaque = &t};
+    assert_int_equal(vf_cdi_wait_upload_ready(s.kube.client, &w, &s.kube.err), VF_RETRY);
+    assert_string_equal(t.text.data, "[WaitForFirstConsumer||]");
+    vf_test_expect_error(s.kube.err, "waits for its first consumer");
+    vf_test_expect_error(s.kube.err, "--bind-immediately");
+    vf_buf_release(&t.text);
+    vf_test_script_stop(&s);
+}
+
 /* Who may not look at claims, pods and events waits all the same. */
 static void test_cdi_ready__without_rights_for_reasons_there_are_none(void **state)
 {
@@ -470,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_cdi_ready__first_consumer_comes_with_how_to_go_on),
         cmocka_unit_test(test_cdi_ready__claim_without_a_volume_says_why),
         cmocka_unit_test(test_cdi_ready__pod_that_does_not_start_says_why),
+        cmocka_unit_test(test_cdi_ready__what_may_pass_is_told_when_it_lasts),
         cmocka_unit_test(test_cdi_ready__without_rights_for_reasons_there_are_none),
         cmocka_unit_test(test_cdi_succeeded__comes),
         cmocka_unit_test(test_cdi_succeeded__restarted_or_replaced_pod_is_noticed),

@@ -94,6 +94,12 @@ static void test_kube_status__invalid_lists_the_fields(void **state)
                        VF_INVALID),
            "Invalid",
            WHAT "DataVolume is invalid; spec.storage: Required value; only text; spec.x");
+    /* So the API server words an unknown field of an apply. */
+    expect(fail_status(500, "",
+                       "failed to create typed patch object (/x; /v1, Kind=ConfigMap): "
+                       ".dta: field not declared in schema",
+                       NULL, VF_INVALID),
+           NULL, ".dta: field not declared");
     /* What the message says already is not said again. */
     expect(fail_status(422, "Invalid", "spec.a: Required value",
                        "{\"causes\":[{\"field\":\"spec.a\",\"message\":\"Required value\"}]}",
