@@ -31,6 +31,8 @@ const struct vf_kube_resource vf_kube_virtual_machines =
 const struct vf_kube_resource vf_kube_virtual_machine_instances =
     RESOURCE("kubevirt.io", "v1", "virtualmachineinstances", true);
 const struct vf_kube_resource vf_kube_kubevirts = RESOURCE("kubevirt.io", "v1", "kubevirts", true);
+const struct vf_kube_resource vf_kube_network_attachments =
+    RESOURCE("k8s.cni.cncf.io", "v1", "network-attachment-definitions", true);
 
 static const struct {
     const char *kind;
@@ -51,6 +53,7 @@ static const struct {
     {"VirtualMachine", &vf_kube_virtual_machines},
     {"VirtualMachineInstance", &vf_kube_virtual_machine_instances},
     {"KubeVirt", &vf_kube_kubevirts},
+    {"NetworkAttachmentDefinition", &vf_kube_network_attachments},
 };
 
 const char *vf_kube_kind(const struct vf_kube_resource *resource)

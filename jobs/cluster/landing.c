@@ -203,6 +203,9 @@ static int check_all(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON
             }
         }
     }
+    if (rc == 0) {
+        rc = vf_cluster_check_networks(l, vm, err);
+    }
     if (rc == 0 && all_sized(l)) {
         rc = vf_cluster_build_machine(l, vm, &machine, err);
     }
@@ -263,6 +266,8 @@ static int prepare(struct vf_landing *landing, const struct vf_vm *vm, struct vf
     rc = check_all(l, vm, documents, err);
     if (rc == 0 && dry_run) {
         im->documents = vf_take(documents);
+        vf_report_info(im->reporter, im->vm_name,
+                       "the API server and its webhooks accept this; nothing was made");
         rc = stop_here(err);
     } else if (rc == 0 && is_launch(l)) {
         rc = vf_cluster_launch(l, vm, err);

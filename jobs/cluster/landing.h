@@ -100,6 +100,11 @@ int vf_cluster_build_machine(struct vf_landing_cluster *l, const struct vf_vm *v
 int vf_cluster_make_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
                             struct vf_error **err);
 
+/* networks.c: the NetworkAttachmentDefinitions that the VM's NICs were told to use are there; with
+ * --start those that are guessed too, since the VM would not start. */
+int vf_cluster_check_networks(const struct vf_landing_cluster *l, const struct vf_vm *vm,
+                              struct vf_error **err);
+
 /* launch.c: claims, a Secret and a Job that mounts them and imports the VM with target CLAIM; the
  * Job is followed to its end, and removed. On failure the claims are removed by the landing. */
 int vf_cluster_launch(struct vf_landing_cluster *l, const struct vf_vm *vm, struct vf_error **err);
