@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2034 # results are globals
-# A Go that can build the simulated vCenter. Debian 12 has 1.19, and the simulator needs what its
-# go.mod says: then Debian's Go fetches a newer toolchain as the Go module that it is, checked
+# A Go that can build what simulates vSphere and Kubernetes. Debian 12 has 1.19, and these need what
+# their go.mod says: then Debian's Go fetches a newer toolchain as the Go module that it is, checked
 # against the sum below. Needs ui.sh and packages.sh. Result of go_find: $go_program.
 
 go_pin_version=1.25.14
@@ -43,7 +43,7 @@ go_find() {
 
 go_help() {
     ui_die "$1" \
-        "the simulated vCenter needs Go $go_want or newer; found: $go_seen" \
+        "what simulates vSphere and Kubernetes needs Go $go_want or newer; found: $go_seen" \
         "install one so that 'go version' shows it, or set GOPROXY to a Go module proxy that this machine reaches, and run this again"
 }
 
