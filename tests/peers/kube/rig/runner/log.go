@@ -12,7 +12,7 @@ import (
 )
 
 // logLine bounds one line of a log file; longer ones are written in parts (tag P), as container
-// runtimes do.
+// runtimes do, and so is a last one without its line feed.
 const logLine = 16 << 10
 
 // logFiles take what a container writes, in the runtimes' format: TIME stdout|stderr F|P TEXT.
@@ -65,7 +65,7 @@ func (l *logFiles) copy(reader io.Reader, name string) {
 		line, err := lines.ReadSlice('\n')
 		if len(line) > 0 {
 			tag := " F "
-			if errors.Is(err, bufio.ErrBufferFull) {
+			if line[len(line)-1] != '\n' {
 				tag = " P "
 			}
 			text := time.Now().UTC().Format(time.RFC3339Nano) + " " + name + tag + string(bytes.TrimSuffix(line, []byte("\n"))) + "\n"
@@ -156,7 +156,7 @@ func tailText(path string, lines, limit int) (string, error) {
 func tail(entries []entry, lines int64) []entry {
 	count := int64(0)
 	for i := len(entries) - 1; i >= 0; i-- {
-		if bytes.HasSuffix(entries[i].text, []byte("\n")) {
+		if i == len(entries)-1 || bytes.HasSuffix(entries[i].text, []byte("\n")) {
 			count++
 		}
 		if count > lines {

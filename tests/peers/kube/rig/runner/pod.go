@@ -24,6 +24,7 @@ type pod struct {
 	name      string
 	uid       types.UID
 	folder    string
+	born      time.Time
 	dirty     chan struct{} // the status changed
 	ending    chan struct{} // closed: its containers are to end
 	deleting  chan struct{} // closed: somebody deleted it
@@ -51,8 +52,8 @@ type pod struct {
 func newPod(n *node, object *corev1.Pod) *pod {
 	p := &pod{
 		node: n, namespace: object.Namespace, name: object.Name, uid: object.UID,
-		folder: filepath.Join(n.folder, string(object.UID)),
-		dirty:  make(chan struct{}, 1), ending: make(chan struct{}), deleting: make(chan struct{}),
+		folder: filepath.Join(n.folder, string(object.UID)), born: time.Now(),
+		dirty: make(chan struct{}, 1), ending: make(chan struct{}), deleting: make(chan struct{}),
 	}
 	p.volumes = newPodVolumes(p)
 	reason := "ContainerCreating"

@@ -141,15 +141,17 @@ func (n *node) find(uid types.UID) *pod {
 	return n.pods[uid]
 }
 
+// findByName is the pod of that name, and not one before it that is still being put away.
 func (n *node) findByName(namespace, name string) *pod {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
+	var found *pod
 	for _, p := range n.pods {
-		if p.namespace == namespace && p.name == name {
-			return p
+		if p.namespace == namespace && p.name == name && (found == nil || found.born.Before(p.born)) {
+			found = p
 		}
 	}
-	return nil
+	return found
 }
 
 // newAddress is a loopback address that no pod had before.

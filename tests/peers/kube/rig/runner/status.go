@@ -101,6 +101,9 @@ func (p *pod) status() corev1.PodStatus {
 		status.ContainerStatuses = append(status.ContainerStatuses, c.status)
 	}
 	status.Phase = phaseOf(object.Spec.RestartPolicy, status.InitContainerStatuses, status.ContainerStatuses, p.over)
+	if p.over && p.reason != "" {
+		status.Phase = corev1.PodFailed // however well its containers took it
+	}
 	p.conditions = conditionsOf(p.conditions, status, p.volumesReady)
 	status.Conditions = append([]corev1.PodCondition(nil), p.conditions...)
 	return status

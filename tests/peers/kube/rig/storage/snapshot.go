@@ -58,15 +58,12 @@ func (d *driver) runSnapshots(ctx context.Context) error {
 		d.awaitResource(ctx, snapshotClasses) != nil {
 		return nil
 	}
-	class := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": snapshots.GroupVersion().String(), "kind": "VolumeSnapshotClass",
-		"metadata": map[string]any{"name": SnapshotClassName},
-		"driver":   DriverName, "deletionPolicy": "Delete",
-	}}
-	class.SetAnnotations(map[string]string{annotationDefaultSnapshotClass: "true"})
-	_, err := d.dynamic.Resource(snapshotClasses).Create(ctx, class, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return err
+	for d.makeSnapshotClass(ctx) != nil { // its CRD has only just come
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	q := newQueue()
 	gone := newQueue()
@@ -87,6 +84,20 @@ func (d *driver) runSnapshots(ctx context.Context) error {
 		return d.syncSnapshot(ctx, object.(*unstructured.Unstructured).DeepCopy())
 	})
 	return nil
+}
+
+func (d *driver) makeSnapshotClass(ctx context.Context) error {
+	class := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": snapshots.GroupVersion().String(), "kind": "VolumeSnapshotClass",
+		"metadata": map[string]any{"name": SnapshotClassName},
+		"driver":   DriverName, "deletionPolicy": "Delete",
+	}}
+	class.SetAnnotations(map[string]string{annotationDefaultSnapshotClass: "true"})
+	_, err := d.dynamic.Resource(snapshotClasses).Create(ctx, class, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
 }
 
 func (d *driver) syncSnapshot(ctx context.Context, snapshot *unstructured.Unstructured) error {
