@@ -4,6 +4,8 @@
  *   VMFERRY_TEST_KUBECONFIG        a file; without it the service account of the next one
  *   VMFERRY_TEST_SERVICE_ACCOUNT   a folder as a kubelet makes it
  *   VMFERRY_TEST_NAMESPACE         empty, and the test's own
+ *   VMFERRY_TEST_FILTER            names of tests, as cmocka_set_test_filter() takes them
+ *   VMFERRY_TEST_DEBUG             the client's log on stderr
  */
 #ifndef TESTS_SUPPORT_KUBE_REAL_H
 #define TESTS_SUPPORT_KUBE_REAL_H

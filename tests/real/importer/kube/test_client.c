@@ -246,8 +246,10 @@ static void test_watch_ticks_and_follows(void **state)
     vf_test_real_expect(&real, create_map("watched", "old", NULL, NULL), 0);
     int rc = vf_kube_watch(real.client, &ref, &options, on_event, &c, &real.err);
     vf_test_real_expect(&real, rc, 0);
-    assert_int_equal(c.changes, 2);
-    assert_int_equal(c.synced, 1);
+    /* What is in between may let versions expire: then all is listed, and told, once more. */
+    unsigned expired = getenv("VMFERRY_TEST_EXPIRED") ? 1 : 0;
+    assert_int_equal(c.synced, 1 + expired);
+    assert_int_equal(c.changes, 2 + expired);
     assert_int_equal(c.ticks, 2);
 }
 
@@ -337,5 +339,6 @@ int main(void)
         cmocka_unit_test(test_what_is_not_served_is_told),
         cmocka_unit_test(test_missing_namespace_is_told),
     };
+    cmocka_set_test_filter(getenv("VMFERRY_TEST_FILTER"));
     return cmocka_run_group_tests(tests, setup, teardown);
 }
