@@ -13,39 +13,41 @@ def documents(namespace):
     return list(yaml.safe_load_all(RBAC.read_text().replace("NAMESPACE", namespace)))
 
 
+def rules(namespace, role):
+    """Those of a Role or ClusterRole."""
+    for document in documents(namespace):
+        if document["kind"] in ("Role", "ClusterRole") and document["metadata"]["name"] == role:
+            return document["rules"]
+    raise KeyError(role)
+
+
 def install(cluster, namespace):
     """As an administrator does it, with an account "importer" that stands for a person."""
     for document in documents(namespace):
         cluster.apply(document)
-    base = {"apiVersion": f"{BINDINGS}/v1", "metadata": {"name": "importer"}}
     importer = {"kind": "ServiceAccount", "name": "importer", "namespace": namespace}
+    _bind(cluster, importer, "importer", "Role", "vmferry-importer", namespace)
+    name = f"importer-{namespace}"
+    _bind(cluster, importer, name, "Role", "vmferry-proxy-reader", "cdi")
+    _bind(cluster, importer, name, "ClusterRole", "vmferry-storage-reader")
+
+
+def _bind(cluster, subject, name, kind, role, namespace=None):
     cluster.apply(
         {
-            **base,
-            "kind": "RoleBinding",
-            "roleRef": {"apiGroup": BINDINGS, "kind": "Role", "name": "vmferry-importer"},
-            "subjects": [importer],
+            "apiVersion": f"{BINDINGS}/v1",
+            "kind": f"{kind}Binding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": BINDINGS, "kind": kind, "name": role},
+            "subjects": [subject],
         },
         namespace,
-    )
-    name = f"importer-{namespace}"
-    cluster.apply(
-        {
-            **base,
-            "metadata": {"name": name},
-            "kind": "ClusterRoleBinding",
-            "roleRef": {
-                "apiGroup": BINDINGS,
-                "kind": "ClusterRole",
-                "name": "vmferry-storage-reader",
-            },
-            "subjects": [importer],
-        }
     )
 
 
 def remove(cluster, namespace):
-    """What belongs to no namespace and would stay."""
+    """What is not in the namespace and would stay."""
+    cluster.delete(f"{BINDINGS}/v1/rolebindings", f"importer-{namespace}", "cdi")
     for name in (f"importer-{namespace}", f"vmferry-worker-{namespace}"):
         cluster.delete(f"{BINDINGS}/v1/clusterrolebindings", name)
 
