@@ -40,7 +40,8 @@ type pod struct {
 	address      string
 	started      metav1.Time
 	grace        time.Duration
-	reason       string
+	phase        corev1.PodPhase // reported last
+	reason       string          // why the node ended it
 	message      string
 	over         bool
 	isDeleting   bool
@@ -114,7 +115,10 @@ func (p *pod) end(grace time.Duration, reason, message string) {
 		return
 	}
 	p.isEnding = true
-	p.grace, p.reason, p.message = grace, reason, message
+	p.grace = grace
+	if !isOver(p.phase) {
+		p.reason, p.message = reason, message
+	}
 	close(p.ending)
 }
 
@@ -135,7 +139,7 @@ func (p *pod) run(ctx context.Context) {
 		case <-alive.Done():
 		}
 	}()
-	if phase := p.get().Status.Phase; phase == corev1.PodSucceeded || phase == corev1.PodFailed {
+	if isOver(p.get().Status.Phase) {
 		p.awaitDeletion(ctx)
 		return
 	}

@@ -92,6 +92,29 @@ func TestPhases(t *testing.T) {
 	}
 }
 
+func TestPhaseOfAPodThatIsEnded(t *testing.T) {
+	const running, succeeded, failed = corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed
+	for i, c := range []struct {
+		last         corev1.PodPhase
+		ending, over bool
+		reason       string
+		now, want    corev1.PodPhase
+	}{
+		{running, false, false, "", succeeded, succeeded},
+		{running, true, false, "DeadlineExceeded", succeeded, running},
+		{running, true, true, "DeadlineExceeded", succeeded, failed},
+		{running, true, true, "", succeeded, succeeded},
+		{running, true, false, "", failed, running},
+		{succeeded, true, true, "DeadlineExceeded", failed, succeeded},
+		{failed, false, false, "", running, failed},
+	} {
+		p := &pod{phase: c.last, isEnding: c.ending, over: c.over, reason: c.reason}
+		if got := p.nextPhase(c.now); got != c.want {
+			t.Errorf("case %d: %s, not %s", i, got, c.want)
+		}
+	}
+}
+
 func TestConditionsKeepTheirTime(t *testing.T) {
 	ready := corev1.ContainerStatus{Ready: true}
 	status := corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{ready}}

@@ -86,9 +86,6 @@ func (p *pod) status() corev1.PodStatus {
 		StartTime: &p.started,
 		HostIP:    p.node.host.NodeAddress(),
 		HostIPs:   []corev1.HostIP{{IP: p.node.host.NodeAddress()}},
-		QOSClass:  "",
-		Reason:    p.reason,
-		Message:   p.message,
 	}
 	if p.address != "" {
 		status.PodIP = p.address
@@ -100,9 +97,10 @@ func (p *pod) status() corev1.PodStatus {
 	for _, c := range p.containers {
 		status.ContainerStatuses = append(status.ContainerStatuses, c.status)
 	}
-	status.Phase = phaseOf(object.Spec.RestartPolicy, status.InitContainerStatuses, status.ContainerStatuses, p.over)
-	if p.over && p.reason != "" {
-		status.Phase = corev1.PodFailed // however well its containers took it
+	p.phase = p.nextPhase(phaseOf(object.Spec.RestartPolicy, status.InitContainerStatuses, status.ContainerStatuses, p.over))
+	status.Phase = p.phase
+	if isOver(p.phase) {
+		status.Reason, status.Message = p.reason, p.message
 	}
 	p.conditions = conditionsOf(p.conditions, status, p.volumesReady)
 	status.Conditions = append([]corev1.PodCondition(nil), p.conditions...)
@@ -152,6 +150,24 @@ func phaseOf(policy corev1.RestartPolicy, inits, containers []corev1.ContainerSt
 	}
 }
 
+// nextPhase is where the pod goes from the phase that was reported last. The caller holds the mutex.
+func (p *pod) nextPhase(phase corev1.PodPhase) corev1.PodPhase {
+	switch {
+	case isOver(p.phase):
+		return p.phase // there is no way back
+	case isOver(phase) && p.isEnding && !p.over:
+		return corev1.PodRunning // not before the rest of it has ended, too
+	case p.over && p.reason != "":
+		return corev1.PodFailed // however well its containers took the signal
+	default:
+		return phase
+	}
+}
+
+func isOver(phase corev1.PodPhase) bool {
+	return phase == corev1.PodSucceeded || phase == corev1.PodFailed
+}
+
 // comesBack tells whether a container that ended is started again.
 func comesBack(policy corev1.RestartPolicy, status int32) bool {
 	return policy == corev1.RestartPolicyAlways || policy == corev1.RestartPolicyOnFailure && status != 0
@@ -159,7 +175,7 @@ func comesBack(policy corev1.RestartPolicy, status int32) bool {
 
 // conditionsOf keeps the time of those that did not change.
 func conditionsOf(old []corev1.PodCondition, status corev1.PodStatus, volumesReady bool) []corev1.PodCondition {
-	finished := status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed
+	finished := isOver(status.Phase)
 	initialised := true
 	for _, c := range status.InitContainerStatuses {
 		initialised = initialised && c.State.Terminated != nil && c.State.Terminated.ExitCode == 0
