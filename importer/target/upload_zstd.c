@@ -7,6 +7,11 @@
  * - no history to match, no entropy tables to repeat: a session uses none that it did not make;
  * - the repeated offsets are 1, 4 and 8 (RFC 8878, section 3.1.1.5). A decoder has those of the
  *   session before, so blocks that decode to zeros set them again: see repeated_offsets.
+ *
+ * The frame's first block is a raw one. CDI looks at the first 512 bytes of what it unpacks, and up
+ * to v1.65 overwrites what its zstd decoder has not yet taken of the first 512 bytes of the frame
+ * (mended by its pull request 4278): a decoder that has given 512 bytes of a raw block has taken
+ * more than them.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -44,8 +49,11 @@ static const unsigned char repeated_offsets[] = {
     REPEAT_BLOCK(3, 1 << 3 | 3), REPEAT_BLOCK(2, 1 << 2 | 3), REPEAT_BLOCK(2, 1 << 2 | 0)};
 #define REPEATED_OFFSETS_ZEROS (3 * 18u)
 
+#define RAW_HEAD_BYTES 4096u
+
 struct zstd_coder {
     struct vf_upload_coder base;
+    bool begun; /* the raw block is out */
     ZSTD_CCtx *cctx;
     bool in_session, had_session;
     unsigned header_left; /* of the session's frame header, to be dropped */
@@ -139,12 +147,25 @@ static int end_session(struct zstd_coder *c, struct vf_error **err)
     return rc;
 }
 
+/* The first block, of the disk's first *ret_n bytes. */
+static int put_raw_head(struct zstd_coder *c, const void *buf, uint64_t len, size_t *ret_n,
+                        struct vf_error **err)
+{
+    size_t n = len < RAW_HEAD_BYTES ? (size_t)len : RAW_HEAD_BYTES;
+    int rc = put_block_header(c, 0, ZSTD_FORMAT_BLOCK_RAW, (unsigned)n, err);
+    c->begun = true;
+    *ret_n = n;
+    return rc ? rc : put(c, buf, n, err);
+}
+
 static int zstd_write(struct vf_upload_coder *coder, const void *buf, size_t len_bytes,
                       struct vf_error **err)
 {
     struct zstd_coder *c = (struct zstd_coder *)coder;
+    size_t n = 0;
     vf_xxh64_update(&c->hash, buf, len_bytes);
-    return compress_data(c, buf, len_bytes, err);
+    int rc = c->begun || !len_bytes ? 0 : put_raw_head(c, buf, len_bytes, &n, err);
+    return rc ? rc : compress_data(c, (const char *)buf + n, len_bytes - n, err);
 }
 
 static int put_rle(struct zstd_coder *c, uint64_t length, struct vf_error **err)
@@ -179,10 +200,13 @@ static int zero_long(struct zstd_coder *c, uint64_t length, struct vf_error **er
 static int zstd_zero(struct vf_upload_coder *coder, uint64_t length_bytes, struct vf_error **err)
 {
     struct zstd_coder *c = (struct zstd_coder *)coder;
-    if (length_bytes >= LONG_RUN_BYTES) {
+    size_t n_raw = 0;
+    int rc = c->begun || !length_bytes ? 0 : put_raw_head(c, c->zeros, length_bytes, &n_raw, err);
+    vf_xxh64_update_zeros(&c->hash, n_raw);
+    length_bytes -= n_raw;
+    if (!rc && length_bytes >= LONG_RUN_BYTES) {
         return zero_long(c, length_bytes, err);
     }
-    int rc = 0;
     vf_xxh64_update_zeros(&c->hash, length_bytes);
     while (length_bytes && !rc) {
         size_t n = length_bytes < ZEROS_BYTES ? (size_t)length_bytes : ZEROS_BYTES;

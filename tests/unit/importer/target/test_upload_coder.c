@@ -291,6 +291,29 @@ static void test_gzip__more_than_4_gib(void **state)
     check(true, &d, 2);
 }
 
+/* What CDI's zstd decoder must have taken before the disk's first 512 bytes are out. */
+static void test_zstd__first_block_is_raw(void **state)
+{
+    (void)state;
+    for (int zero = 0; zero < 2; zero++) {
+        struct output o = {.keep = true};
+        struct vf_upload_coder *c = NULL;
+        unsigned char sector[512] = {0x33, 0xc0};
+        assert_int_equal(new_coder(false, 64 * MIB, 1, &o, &c, NULL), 0);
+        if (!zero) {
+            assert_int_equal(c->ops->write(c, sector, sizeof sector, NULL), 0);
+        }
+        uint64_t rest = 64 * MIB - (zero ? 0 : sizeof sector);
+        assert_int_equal(c->ops->zero(c, rest, NULL), 0);
+        assert_int_equal(c->ops->finish(c, NULL), 0);
+        c->ops->free(c);
+        unsigned header = o.data[14] | (unsigned)o.data[15] << 8 | (unsigned)o.data[16] << 16;
+        assert_int_equal(header >> 1 & 3, 0);
+        assert_true(header >> 3 >= 512);
+        free(o.data);
+    }
+}
+
 /* 4 bytes for 128 KiB. */
 static void test_zstd__zeros_are_small(void **state)
 {
@@ -399,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_gzip__decodes_to_the_disk),
         cmocka_unit_test(test_zstd__more_than_4_gib),
         cmocka_unit_test(test_gzip__more_than_4_gib),
+        cmocka_unit_test(test_zstd__first_block_is_raw),
         cmocka_unit_test(test_zstd__zeros_are_small),
         cmocka_unit_test(test_gzip__3_tib_of_zeros_are_quick),
         cmocka_unit_test(test_zstd__checksum_is_looked_at),
