@@ -19,11 +19,21 @@ const struct vf_option vf_cluster_option_table[VF_N_CLUSTER_OPTIONS] = {
      .value = "NAMESPACE",
      .help = "instead of the context's; with a dir target it is written into the manifests",
      .offset = offsetof(struct vf_cluster_args, namespace_name)},
+    {.name = "cluster-timeout",
+     .kind = VF_OPTION_NUMBER,
+     .value = "SECONDS",
+     .help = "how long one step may take in the cluster: a claim made and ready, an upload taken "
+             "over, a VM started (10, 30 and 5 minutes unless said otherwise); and, up to a "
+             "minute, how long its API server may be out of reach",
+     .min = 1,
+     .max = 86400,
+     .offset = offsetof(struct vf_cluster_args, timeout_s)},
 };
 
 struct vf_cluster_options vf_cluster_options_of(const struct vf_cluster_args *args)
 {
     return (struct vf_cluster_options){.kubeconfig = args->kubeconfig,
                                        .context = args->context,
-                                       .namespace_name = args->namespace_name};
+                                       .namespace_name = args->namespace_name,
+                                       .timeout_s = args->timeout_s};
 }

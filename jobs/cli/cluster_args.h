@@ -7,8 +7,9 @@
 
 struct vf_cluster_args {
     const char *kubeconfig, *context, *namespace_name;
+    unsigned timeout_s;
 };
-#define VF_N_CLUSTER_OPTIONS 3
+#define VF_N_CLUSTER_OPTIONS 4
 extern const struct vf_option vf_cluster_option_table[VF_N_CLUSTER_OPTIONS];
 
 #define VF_CLUSTER_GROUP(type, member)                                                             \

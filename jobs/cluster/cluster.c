@@ -29,16 +29,36 @@ static int check_namespace(struct vf_kube_client *client, const struct vf_cancel
     return rc;
 }
 
+/* An API server that restarts is away for half a minute. */
+#define AWAY_TIMEOUT_MS 60000
+
+int64_t vf_cluster_timeout_ms(const struct vf_cluster_options *options, int64_t usual_ms)
+{
+    return options->timeout_s ? (int64_t)options->timeout_s * 1000 : usual_ms;
+}
+
+static struct vf_retry_policy retry_policy(const struct vf_cluster_options *options)
+{
+    int64_t timeout_ms = vf_cluster_timeout_ms(options, AWAY_TIMEOUT_MS);
+    return (struct vf_retry_policy){.max_tries = 40,
+                                    .first_wait_ms = 250,
+                                    .max_wait_ms = 5000,
+                                    .timeout_ms = timeout_ms < AWAY_TIMEOUT_MS ? timeout_ms
+                                                                               : AWAY_TIMEOUT_MS};
+}
+
 int vf_cluster_open(const struct vf_cluster_options *options, const struct vf_cancel *cancel,
                     struct vf_kube_client **ret_client, struct vf_error **err)
 {
     struct vf_kube_config_options co = {
         .path = options->kubeconfig, .context = options->context, .ns = options->namespace_name};
+    const struct vf_retry_policy retry = retry_policy(options);
+    const struct vf_kube_client_options client_options = {.retry = &retry};
     struct vf_kube_config *config = NULL;
     struct vf_kube_client *client = NULL;
     int rc = vf_kube_config_fetch(&co, &config, err);
     if (rc == 0) {
-        rc = vf_kube_client_new(config, NULL, NULL, &client, err);
+        rc = vf_kube_client_new(config, &client_options, NULL, &client, err);
     }
     if (rc == 0) {
         rc = check_namespace(client, cancel, err);

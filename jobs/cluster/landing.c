@@ -103,8 +103,10 @@ static int open_cluster(struct vf_landing_cluster *l, struct vf_error **err)
     vf_report_phase(im->reporter, im->options->vm, "connect", "namespace \"%s\" by %s", l->ns,
                     vf_kube_client_origin(l->client));
     rc = vf_virtual_machine_check(l->client, im->cancel, err);
-    if (rc == 0 && (is_upload(l) || c->handover == VF_IMPORT_ADOPT)) {
+    if (rc == 0 && is_upload(l)) {
         rc = vf_cdi_fetch_facts(l->client, im->cancel, &l->facts, err);
+    } else if (rc == 0 && c->handover == VF_IMPORT_ADOPT) {
+        rc = vf_kube_check_resource(l->client, &vf_kube_data_volumes, "CDI", err);
     }
     if (rc == 0) {
         struct vf_kube_storage_wish wish = {.class_name = im->options->storage_class,
@@ -225,8 +227,8 @@ static int make_disks(struct vf_landing_cluster *l, struct vf_error **err)
     int rc = 0;
     if (is_upload(l)) {
         vf_report_phase(im->reporter, im->vm_name, "prepare",
-                        "making %zu DataVolumes in namespace \"%s\", class \"%s\"", l->n_disks,
-                        l->ns, l->storage->class_name);
+                        "making %zu DataVolume%s in namespace \"%s\", class \"%s\"", l->n_disks,
+                        l->n_disks == 1 ? "" : "s", l->ns, l->storage->class_name);
     }
     for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];

@@ -18,7 +18,7 @@
 #include "importer/kube/storage.h"
 #include "jobs/import_plan.h"
 
-/* How long the cluster may take; each wait says what it waits for. */
+/* How long the cluster may take, unless it was told; each wait says what it waits for. */
 #define VF_CLUSTER_READY_TIMEOUT_MS     (10 * 60 * 1000)
 #define VF_CLUSTER_SUCCEEDED_TIMEOUT_MS (30 * 60 * 1000)
 #define VF_CLUSTER_DELETE_TIMEOUT_MS    (2 * 60 * 1000)

@@ -70,15 +70,17 @@ static void *stop_when_cancelled(void *opaque)
 static int follow(struct follow *f, struct vf_error **err)
 {
     struct vf_worker_run *r = f->run;
-    const struct vf_job_follow jf = {.ns = vf_kube_namespace(r->job),
-                                     .name = vf_kube_name(r->job),
-                                     .uid = vf_kube_uid(r->job),
-                                     .tell = tell,
-                                     .line = take_line,
-                                     .opaque = r,
-                                     .start_timeout_ms = VF_CLUSTER_READY_TIMEOUT_MS,
-                                     .through_deletion = true,
-                                     .cancel = f->give_up};
+    const struct vf_job_follow jf = {
+        .ns = vf_kube_namespace(r->job),
+        .name = vf_kube_name(r->job),
+        .uid = vf_kube_uid(r->job),
+        .tell = tell,
+        .line = take_line,
+        .opaque = r,
+        .start_timeout_ms =
+            vf_cluster_timeout_ms(&r->im->options->cluster.where, VF_CLUSTER_READY_TIMEOUT_MS),
+        .through_deletion = true,
+        .cancel = f->give_up};
     pthread_t stopper;
     if (pthread_create(&stopper, NULL, stop_when_cancelled, f) != 0) {
         return vf_error_set(err, VF_INTERNAL, "cannot start a thread");

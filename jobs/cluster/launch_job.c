@@ -25,7 +25,6 @@
 #define DEFAULT_ACCOUNT  "vmferry-worker"
 #define DEFAULT_THREADS  4u
 #define DEFAULT_PARALLEL 4u
-#define MAX_ARGS         40
 #define MIB              (1ull << 20)
 
 char *vf_worker_job_name(const char *import)
@@ -54,7 +53,7 @@ bool vf_worker_job_runs(const cJSON *job)
 /* --- the command line -------------------------------------------------------------------- */
 
 struct args {
-    char **list;
+    char **list; /* NULL-terminated */
     size_t n;
 };
 
@@ -71,9 +70,12 @@ static char *escape(const char *s)
     return out;
 }
 
+/* Takes `arg` over. */
 static void add_raw(struct args *a, char *arg)
 {
+    a->list = vf_xrealloc_array(a->list, a->n + 2, sizeof *a->list);
     a->list[a->n++] = arg;
+    a->list[a->n] = NULL;
 }
 
 /* NULL adds nothing. In one word, since a value may look like an option. */
@@ -133,7 +135,7 @@ char **vf_worker_args(const struct vf_worker_plan *p)
 {
     const struct vf_import_options *o = p->options;
     const struct vf_import_cluster *c = &o->cluster;
-    struct args a = {.list = vf_xcalloc(MAX_ARGS, sizeof *a.list)};
+    struct args a = {0};
     add_raw(&a, vf_xstrdup("import"));
     add_source(&a, p);
     add(&a, "name", p->owner->import);
@@ -148,6 +150,7 @@ char **vf_worker_args(const struct vf_worker_plan *p)
     }
     add(&a, "handover", c->handover == VF_IMPORT_ADOPT ? "adopt" : "claim");
     add_flag(&a, "start", c->start);
+    add_number(&a, "cluster-timeout", c->where.timeout_s);
     add_number(&a, "parallel-disks", o->parallel_disks);
     add_number(&a, "threads", threads_of(o));
     add(&a, "progress", "json");

@@ -133,8 +133,8 @@ int vf_cluster_build_machine(struct vf_landing_cluster *l, const struct vf_vm *v
 static int tell_status(void *opaque, const char *status, const char *message)
 {
     const struct vf_import *im = opaque;
-    vf_report_phase(im->reporter, im->vm_name, "start", "%s%s%s", status, message ? ": " : "",
-                    message ? message : "");
+    vf_report_phase(im->reporter, im->vm_name, "start", "%s%s%s", status,
+                    message && *message ? ": " : "", message ? message : "");
     return 0;
 }
 
@@ -143,16 +143,17 @@ static int start_machine(struct vf_landing_cluster *l, struct vf_error **err)
     struct vf_import *im = l->landing.im;
     int rc = vf_virtual_machine_start(l->client, l->ns, im->name, im->cancel, err);
     if (rc == 0) {
-        rc =
-            vf_virtual_machine_wait_running(l->client, l->ns, im->name, VF_CLUSTER_START_TIMEOUT_MS,
-                                            tell_status, im, im->cancel, err);
+        rc = vf_virtual_machine_wait_running(
+            l->client, l->ns, im->name,
+            vf_cluster_timeout_ms(&im->options->cluster.where, VF_CLUSTER_START_TIMEOUT_MS),
+            tell_status, im, im->cancel, err);
     }
     if (rc) {
         vf_error_hint(err,
                       "kubectl describe vm,vmi -n %s %s tells more; the source VM was not "
                       "changed",
                       l->ns, im->name);
-        return vf_error_wrap(err, rc, "%s is there and whole, but starting it", l->landing.place);
+        return vf_error_wrap(err, rc, "%s is there and whole, but does not run", l->landing.place);
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 /* A disk's copy goes into its claim through CDI's upload proxy. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "importer/base/mem.h"
 #include "importer/kube/resources.h"
@@ -10,6 +11,9 @@
 
 /* Uploads of one disk that are begun before giving up. */
 #define MAX_TRIES 5
+
+/* Disks that are copied at the same time, unless it was told. */
+#define DEFAULT_PARALLEL 4
 
 /* An upload that arrived is Succeeded within seconds of its answer; one that did not leaves the
  * server waiting for another. */
@@ -95,6 +99,11 @@ int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error *
 
 /* --- the DataVolume ---------------------------------------------------------------------- */
 
+static int64_t timeout_ms(const struct vf_cluster_disk *d, int64_t usual_ms)
+{
+    return vf_cluster_timeout_ms(&d->landing->landing.im->options->cluster.where, usual_ms);
+}
+
 static int make_volume(struct vf_cluster_disk *d, const struct vf_cancel *cancel,
                        struct vf_error **err)
 {
@@ -109,7 +118,8 @@ int vf_cluster_upload_prepare(struct vf_cluster_disk *d, const struct vf_cancel 
 {
     int rc = d->uid ? 0 : make_volume(d, cancel, err);
     if (rc == 0) {
-        struct vf_cdi_wait wait = vf_cluster_wait(d, VF_CLUSTER_READY_TIMEOUT_MS, cancel);
+        struct vf_cdi_wait wait =
+            vf_cluster_wait(d, timeout_ms(d, VF_CLUSTER_READY_TIMEOUT_MS), cancel);
         rc = vf_cdi_wait_upload_ready(d->landing->client, &wait, err);
     }
     return rc;
@@ -156,7 +166,7 @@ static int upload_finish(struct vf_sink *s, struct vf_error **err)
     struct vf_cluster_disk *d = u->disk;
     struct vf_import *im = d->landing->landing.im;
     struct vf_error *e = NULL;
-    int64_t timeout_ms = VF_CLUSTER_SUCCEEDED_TIMEOUT_MS;
+    int64_t wait_ms = timeout_ms(d, VF_CLUSTER_SUCCEEDED_TIMEOUT_MS);
     int rc = vf_sink_finish(u->stage.next, &e);
     if (has_reason(e, VF_UPLOAD_REASON_DOUBT) ||
         (d->in_doubt && has_reason(e, VF_UPLOAD_REASON_DONE))) {
@@ -164,12 +174,12 @@ static int upload_finish(struct vf_sink *s, struct vf_error **err)
         vf_report_info(im->reporter, im->vm_name,
                        "\"%s\": the answer to the upload was lost; asking the claim", d->claim);
         d->in_doubt = true;
-        timeout_ms = DOUBT_TIMEOUT_MS;
+        wait_ms = wait_ms < DOUBT_TIMEOUT_MS ? wait_ms : DOUBT_TIMEOUT_MS;
         vf_error_clear(&e);
         rc = 0;
     }
     if (rc == 0) {
-        struct vf_cdi_wait wait = vf_cluster_wait(d, timeout_ms, u->cancel);
+        struct vf_cdi_wait wait = vf_cluster_wait(d, wait_ms, u->cancel);
         rc = vf_cdi_wait_succeeded(d->landing->client, &wait, u->restarts, &e);
     }
     vf_error_move(err, &e);
@@ -188,6 +198,16 @@ static const struct vf_sink_ops sink_ops = {.write = upload_write,
                                             .flush = vf_stage_flush,
                                             .finish = upload_finish,
                                             .free = upload_free};
+
+/* Deflating is what an upload takes most of; all that run share the processors. */
+static unsigned threads_of_one(const struct vf_landing_cluster *l)
+{
+    const struct vf_import_options *o = l->landing.im->options;
+    size_t parallel = o->parallel_disks ? o->parallel_disks : DEFAULT_PARALLEL;
+    long cpus = o->threads ? (long)o->threads : sysconf(_SC_NPROCESSORS_ONLN);
+    parallel = parallel < l->n_disks ? parallel : l->n_disks;
+    return cpus > (long)parallel ? (unsigned)(cpus / (long)parallel) : 1;
+}
 
 static int open_upload(struct vf_disk_target *target, uint64_t size_bytes,
                        const struct vf_cancel *cancel, struct vf_sink **ret_sink,
@@ -215,7 +235,11 @@ static int open_upload(struct vf_disk_target *target, uint64_t size_bytes,
                                         .fetch_token = fetch_token,
                                         .opaque = u,
                                         .size_bytes = size_bytes,
-                                        .coding = VF_UPLOAD_ZSTD,
+                                        /* Up to v1.65 CDI's reader of zstd loses bytes behind a
+                                           first block as small as that of a boot sector and zeros
+                                           (its pull request 4278). */
+                                        .coding = VF_UPLOAD_GZIP,
+                                        .threads = threads_of_one(l),
                                         .cancel = cancel};
     struct vf_sink *next = NULL;
     rc = vf_upload_sink_open(&options, &next, err);

@@ -112,6 +112,28 @@ def standard_vms(folder):
     ]
 
 
+def small_vms(folder):
+    """VMs of a few MiB, for tests of what happens around their disks."""
+
+    def disk(name, size, seed, **keys):
+        return cached_disk(folder / f"{name}.raw", size, seed, 0.6), keys
+
+    efi = {"firmware": "efi", "guestId": "windows2019srv_64Guest"}
+    return [
+        vm(
+            "web",
+            "/prod",
+            [disk("web-0", 12 * MIB, 21), disk("web-1", 5 * MIB + 512 * 3, 22)],
+            power="on",
+            tags=["env:prod"],
+        ),
+        vm("one", "/prod", [disk("one-0", 12 * MIB, 23)], power="on"),
+        vm("off", "/prod", [disk("off-0", 3 * MIB, 24)], **efi),
+        vm("Web01", "/a", [disk("upper-0", MIB, 25)]),
+        vm("web01", "/b", [disk("lower-0", 2 * MIB, 26)]),
+    ]
+
+
 RATE = 4 * MIB  # bytes a second of one NFC stream, where a test acts in the middle of a copy
 
 
@@ -152,6 +174,17 @@ def _slow(start_simulator, tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="session")
+def _small(start_simulator, tmp_path_factory):
+    return Shared(
+        lambda: start_simulator(
+            "small",
+            *("--lease-timeout", "20s"),
+            vms=small_vms(tmp_path_factory.mktemp("small-disks")),
+        )
+    )
+
+
 def left_over(simulator):
     """What an ended vmferry must not leave on the source."""
     state = simulator.control("GET", "/state")
@@ -179,6 +212,12 @@ def sim(_standard):
 def slow(_slow):
     """The same VMs, behind slow NFC streams."""
     yield from _slow.watched()
+
+
+@pytest.fixture
+def small(_small):
+    """Other VMs, whose disks are small."""
+    yield from _small.watched()
 
 
 @pytest.fixture

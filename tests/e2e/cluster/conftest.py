@@ -1,6 +1,7 @@
 """Fixtures of the tests that need a cluster: one for the whole run, a namespace a test.
 
     KUBE_RIG_BIN=folder    the built programs; without it they are built (Go, up to 15 minutes)
+    KUBE_RIG_READY=file    of a cluster that runs already; without it one is started
 """
 
 import fcntl
@@ -41,6 +42,11 @@ def rig_bin():
 @pytest.fixture(scope="session")
 def cluster(rig_bin, tmp_path_factory):
     """The cluster that all tests share, in every worker process of this run."""
+    running = os.environ.get("KUBE_RIG_READY")
+    if running:
+        ready = json.loads(pathlib.Path(running).read_text())
+        yield Cluster(ready, tmp_path_factory.mktemp("kubeconfigs"))
+        return
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     shared = tmp_path_factory.getbasetemp()
     die_with = os.getpid()
