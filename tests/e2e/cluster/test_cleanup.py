@@ -186,7 +186,7 @@ def test_running_job_is_refused_unless_forced(
         *("--kubeconfig", kubeconfig, "--worker-image", "vmferry"),
     )
     copying = '"event":"progress"'
-    wait_until(lambda: copying in open(process._out.name).read(), 120, "the copy")
+    wait_until(lambda: copying in process.out_so_far(), 120, "the copy")
     done, result = cleanup("--all")
     result.failed("--force")
     assert {action for action, _ in done.values()} == {"refused"}

@@ -71,12 +71,8 @@ def snapshots(sim, name):
 def start_copy(sim, start, to_pvc, *more):
     """An import of run01 whose worker is in the middle of its disks."""
     process = start("import", *sim.arguments(), "--vm", "run01", *to_pvc, *more, "--progress=json")
-    wait_until(lambda: '"event":"progress"' in out_of(process), 120, "the copy")
+    wait_until(lambda: '"event":"progress"' in process.out_so_far(), 120, "the copy")
     return process
-
-
-def out_of(process):
-    return open(process._out.name, "rb").read().decode(errors="replace")
 
 
 def events_of(result, *kinds):

@@ -91,6 +91,9 @@ class Process:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def out_so_far(self):
+        return open(self._out.name, "rb").read().decode(errors="replace")
+
     def err_so_far(self):
         return open(self._err.name, "rb").read().decode(errors="replace")
 

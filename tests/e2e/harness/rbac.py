@@ -14,11 +14,9 @@ def documents(namespace):
 
 
 def rules(namespace, role):
-    """Those of a Role or ClusterRole."""
-    for document in documents(namespace):
-        if document["kind"] in ("Role", "ClusterRole") and document["metadata"]["name"] == role:
-            return document["rules"]
-    raise KeyError(role)
+    """Those of the Role or ClusterRole of that name, or of both."""
+    named = [item for item in documents(namespace) if item["metadata"]["name"] == role]
+    return [rule for item in named for rule in item.get("rules", [])]
 
 
 def install(cluster, namespace):
