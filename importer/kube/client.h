@@ -85,6 +85,8 @@ struct vf_kube_options {
     bool dry_run;                   /* the server checks everything and keeps nothing */
     bool force;                     /* of apply: take over fields that others manage */
     const struct vf_cancel *cancel; /* a child of the client's, looked at instead; NULL: that */
+    /* Of get. */
+    int64_t timeout_ms; /* with all tries; 0: as long as the client tries again */
     /* Of delete. */
     const char *propagation; /* "Background", "Foreground", "Orphan"; NULL: the server's choice */
     const char *uid;         /* only the object that has this one; another is VF_CONFLICT */

@@ -78,7 +78,9 @@ static uint32_t parse_nanos(const char *stamp)
     for (unsigned i = 0; i < 9; i++) {
         bool digit = point && point[1] >= '0' && point[1] <= '9';
         nanos = nanos * 10 + (digit ? (uint32_t)(point[1] - '0') : 0);
-        point += digit ? 1 : 0;
+        if (digit) {
+            point++;
+        }
     }
     return nanos;
 }
@@ -328,17 +330,16 @@ int vf_job_log_new(struct vf_kube_client *client, const char *ns, vf_job_log_lin
     return 0;
 }
 
-void vf_job_log_tell_pod(struct vf_job_log *log, const char *name, const char *container,
-                         bool ended)
+void vf_job_log_tell_pod(struct vf_job_log *log, const char *pod, const char *container, bool ended)
 {
     pthread_mutex_lock(&log->lock);
-    struct pod *pod = find_pod(log, name);
-    if (!pod) {
+    struct pod *known = find_pod(log, pod);
+    if (!known) {
         log->pods = vf_xrealloc_array(log->pods, log->n_pods + 1, sizeof *log->pods);
-        pod = &log->pods[log->n_pods++];
-        *pod = (struct pod){.name = vf_xstrdup(name), .container = vf_xstrdup(container)};
+        known = &log->pods[log->n_pods++];
+        *known = (struct pod){.name = vf_xstrdup(pod), .container = vf_xstrdup(container)};
     }
-    pod->ended |= ended;
+    known->ended |= ended;
     pthread_cond_broadcast(&log->changed);
     pthread_mutex_unlock(&log->lock);
 }

@@ -23,12 +23,16 @@ static cJSON *provide_object(cJSON *object, const char *key)
     return vf_json_add_object(object, key);
 }
 
+/* In place of all that have the key. */
 static void set_string(cJSON *object, const char *key, const char *value)
 {
-    if (value) {
-        cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-        vf_json_add_string(object, key, value);
+    if (!value) {
+        return;
     }
+    while (cJSON_GetObjectItemCaseSensitive(object, key)) {
+        cJSON_DeleteItemFromObjectCaseSensitive(object, key);
+    }
+    vf_json_add_string(object, key, value);
 }
 
 void vf_owned_mark(cJSON *object, const struct vf_owner *owner, const char *state)
@@ -119,14 +123,14 @@ int vf_owned_list(struct vf_kube_client *client, const char *ns, const char *imp
 {
     static const struct vf_kube_resource *const kinds[] = {
         &vf_kube_jobs,   &vf_kube_secrets,          &vf_kube_data_volumes,
-        &vf_kube_claims, &vf_kube_virtual_machines,
+        &vf_kube_claims, &vf_kube_virtual_machines, NULL,
     };
     char *vf_autofree labels = vf_xasprintf(
         VF_OWNED_MANAGED_BY " in (" VF_OWNED_MANAGER "," MANAGED_BY_CDI ")," VF_OWNED_IMPORT "%s%s",
         import ? "=" : "", import ? import : "");
     cJSON *all = vf_json_new_array();
     int rc = 0;
-    for (size_t i = 0; !rc && i < sizeof kinds / sizeof *kinds; i++) {
+    for (size_t i = 0; !rc && kinds[i]; i++) {
         rc = list_kind(client, kinds[i], ns, labels, cancel, all, err);
     }
     if (rc) {

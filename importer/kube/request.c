@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "importer/base/buf.h"
+#include "importer/base/clock.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/kube/client_private.h"
@@ -38,6 +39,7 @@ int vf_kube_get(struct vf_kube_client *client, const struct vf_kube_ref *ref,
         return rc;
     }
     call.repeatable = true;
+    call.deadline_ms = o->timeout_ms ? vf_clock_ms() + o->timeout_ms : 0;
     rc = fetch_object(client, &call, false, ret_object, err);
     vf_kube_call_release(&call);
     return rc;

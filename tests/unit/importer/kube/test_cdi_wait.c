@@ -265,7 +265,7 @@ static void test_cdi_ready__claim_without_a_volume_says_why(void **state)
 }
 
 #define SCHEDULED(claim)                                                                           \
-    LIST_OF(VOLUME("1", "UploadScheduled", "")), {.path = CLAIMS "/d1", .body = claim},            \
+    LIST_OF(VOLUME("1", "UploadScheduled", "")), {.path = CLAIMS "/d1", .body = (claim)},          \
         {.path = EVENTS, .query = "involvedObject.uid%3Dc1", .body = VF_TEST_LIST("")}, QUIET
 
 static void test_cdi_ready__pod_that_does_not_start_says_why(void **state)

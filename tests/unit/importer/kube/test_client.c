@@ -79,7 +79,7 @@ static void test_kube_get__path_and_headers(void **state)
     expect(o, "method", "GET");
     expect(o, "target", D1);
     expect(o, "authorization", "Bearer t0");
-    expect(o, "accept", "application/json");
+    expect(o, "accept", "application/json, */*;q=0.5");
     cJSON_Delete(o);
     struct vf_kube_ref ref = {.resource = &pods, .ns = "a", .name = "x:y", .subresource = "status"};
     assert_int_equal(vf_kube_get(k.client, &ref, NULL, &o, &k.err), 0);

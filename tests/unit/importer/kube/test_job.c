@@ -39,7 +39,7 @@
 #define CHANGE(object) VF_TEST_EVENT("MODIFIED", object)
 #define WATCH(events)                                                                              \
     {                                                                                              \
-        .path = JOBS, .query = VF_TEST_WATCH, .body = events                                       \
+        .path = JOBS, .query = VF_TEST_WATCH, .body = (events)                                     \
     }
 #define PODS_ARE(list)                                                                             \
     {                                                                                              \
