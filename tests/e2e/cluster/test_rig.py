@@ -193,12 +193,12 @@ def test_deleted_owner_takes_its_objects_along(cluster, namespace):
     cluster.watch_until(VOLUMES, "owned", lambda volume: volume is None, namespace)
 
 
-def test_other_definitions_are_served(cluster):
+def test_other_definitions_are_served(cluster, namespace):
     for resource in (
         "snapshot.storage.k8s.io/v1/volumesnapshots",
         "k8s.cni.cncf.io/v1/network-attachment-definitions",
     ):
-        assert cluster.list(resource) == []
+        assert cluster.list(resource, namespace) == []
 
 
 def bare(rig_bin, folder, die_with=None):
