@@ -56,18 +56,16 @@ struct vf_cleanup {
     size_t n_items;
 };
 
-/* *ret_cleanup holds what was done as far as it went, on failure too; release it in any case.
+/* *c holds what was done as far as it went, on failure too; release it in any case.
  * VF_CONFLICT when something was refused and nothing failed; the code of the first failure when
  * something could not be removed. `reporter` may be NULL. */
 int vf_cleanup_run(const struct vf_cleanup_options *options, struct vf_reporter *reporter,
-                   const struct vf_cancel *cancel, struct vf_cleanup *ret_cleanup,
-                   struct vf_error **err);
+                   const struct vf_cancel *cancel, struct vf_cleanup *c, struct vf_error **err);
 void vf_cleanup_release(struct vf_cleanup *c);
 
 /* What is to become of the items, from what the cluster holds. Pure; `items` are objects as
  * vf_owned_list gives them, `machines` and `instances` all of the namespace. */
 void vf_cleanup_judge(const struct vf_cleanup_options *options, const cJSON *items,
-                      const cJSON *machines, const cJSON *instances,
-                      struct vf_cleanup *ret_cleanup);
+                      const cJSON *machines, const cJSON *instances, struct vf_cleanup *c);
 
 #endif

@@ -316,18 +316,17 @@ static void answer_list(struct vf_test_exchange *x, const cJSON *items)
 
 static void serve_get(struct world *w, struct vf_test_exchange *x)
 {
-    if (vf_test_target_has(x, "fieldSelector")) { /* is it gone? */
-        answer_list(x, NULL);
-    } else if (vf_test_target_has(x, "/namespaces/prod/jobs")) {
-        vf_test_check(vf_test_target_has(x, "labelSelector="));
-        answer_list(x, w->jobs);
-    } else if (vf_test_target_has(x, "/persistentvolumeclaims")) {
-        answer_list(x, w->claims);
-    } else if (vf_test_target_has(x, "/datavolumes")) {
+    const cJSON *items = NULL; /* of machines, instances, Secrets, and of what is gone */
+    if (vf_test_target_has(x, "/datavolumes")) {
         vf_test_answer(x, 404, NULL, "404 page not found\n"); /* CDI is not here */
-    } else {
-        answer_list(x, NULL);
+        return;
     }
+    if (vf_test_target_has(x, "labelSelector=")) {
+        items = vf_test_target_has(x, "/namespaces/prod/jobs")     ? w->jobs
+                : vf_test_target_has(x, "/persistentvolumeclaims") ? w->claims
+                                                                   : NULL;
+    }
+    answer_list(x, items);
 }
 
 static void serve(struct vf_test_kube *k, struct vf_test_exchange *x, unsigned n)
