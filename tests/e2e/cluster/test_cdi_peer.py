@@ -328,7 +328,8 @@ def test_populated_claim_is_filled_through_its_prime(cluster, namespace, proxy):
     data = disk_bytes()
     assert proxy.post(gzip.compress(data, 1), proxy.token("disk")) == (200, "")
     wait_phase(cluster, namespace, "disk", "Succeeded")
-    assert cluster.get(CLAIMS, "disk", namespace)["status"]["phase"] == "Bound"
+    # Succeeded goes by the claim's annotation pod.phase; the binder may come later.
+    cluster.watch_until(CLAIMS, "disk", lambda c: c["status"]["phase"] == "Bound", namespace)
     assert_disk(cluster.volume(namespace, "disk"), data, 64 * MIB)
     cluster.watch_until(CLAIMS, prime, lambda c: c is None, namespace)
 
