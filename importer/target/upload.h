@@ -43,12 +43,13 @@ struct vf_upload_options {
 };
 
 /* Reasons (vf_error_reason) that a caller decides on. */
-#define VF_UPLOAD_REASON_TOKEN     "UploadToken"    /* VF_RETRY: token refused, 401 */
-#define VF_UPLOAD_REASON_NOT_READY "UploadNotReady" /* VF_RETRY: 502, 503 */
-#define VF_UPLOAD_REASON_DONE      "UploadDone"     /* VF_CONFLICT: 409, the claim is filled */
-#define VF_UPLOAD_REASON_DOUBT                                                                     \
-    "UploadInDoubt" /* VF_RETRY: all sent, the answer is lost:                                     \
-                       look at the claim before another try */
+#define VF_UPLOAD_REASON_TOKEN "UploadToken" /* VF_RETRY: token refused, 401 */
+#define VF_UPLOAD_REASON_NOT_READY                                                                 \
+    "UploadNotReady"                       /* VF_RETRY: 503; 502, 504 before all was sent */
+#define VF_UPLOAD_REASON_DONE "UploadDone" /* VF_CONFLICT: 409, the claim is filled */
+/* VF_RETRY: all was sent, and the answer is lost or a 502 or 504 of something in between: look at
+ * the claim before another try. */
+#define VF_UPLOAD_REASON_DOUBT "UploadInDoubt"
 
 /* No request is made before the first write, which calls fetch_token too; some of the request may
  * go out on other threads. Memory: about 16 MiB, and 4 MiB a thread. Errors of write and finish:

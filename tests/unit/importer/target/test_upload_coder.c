@@ -57,7 +57,7 @@ struct disk {
 
 #define DISK(array)                                                                                \
     {                                                                                              \
-        array, sizeof array / sizeof *array                                                        \
+        (array), sizeof(array) / sizeof *(array)                                                   \
     }
 static const struct disk disks[] = {DISK(mixed),      DISK(begins_zero),     DISK(only_data),
                                     DISK(one_sector), DISK(one_zero_sector), DISK(odd_end)};
