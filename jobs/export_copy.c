@@ -90,7 +90,7 @@ static int copy_disk(struct run *r, const struct vf_lease_device *device, struct
             rc = vf_lease_explain(r->x->lease, rc, err);
         }
         if (rc == VF_RETRY) {
-            vf_report_warning(r->x->env->reporter, r->x->vm->name, "%s: the stream broke (%s)",
+            vf_report_warning(r->x->env->reporter, r->x->vm->name, "%s: the copy broke (%s)",
                               c->name, err && *err ? vf_error_message(*err) : "no reason given");
         }
     } while (vf_retry_again(&retry, &rc, err));

@@ -197,14 +197,17 @@ static char *quote_body(const char *body)
 {
     struct vf_buf b;
     vf_buf_init(&b, MAX_QUOTE_BYTES);
-    for (; body && *body && !b.overflow; body++) {
+    for (bool gap = false; body && *body && !b.overflow; body++) {
         unsigned char c = (unsigned char)*body;
-        bool blank = c <= ' ' || c == 0x7f;
-        if (!blank) {
-            vf_buf_append(&b, body, 1);
-        } else if (b.len && b.data[b.len - 1] != ' ') {
+        if (c <= ' ' || c == 0x7f) {
+            gap = b.len > 0;
+            continue;
+        }
+        if (gap) {
             vf_buf_puts(&b, " ");
         }
+        gap = false;
+        vf_buf_append(&b, body, 1);
     }
     return vf_buf_take_string(&b);
 }

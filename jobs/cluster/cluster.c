@@ -4,13 +4,18 @@
 #include "importer/kube/config.h"
 #include "importer/kube/resources.h"
 
+/* An API server that restarts is away for half a minute. */
+#define AWAY_TIMEOUT_MS 60000
+/* One that was never reached is more likely to be another than is meant. */
+#define FIRST_TIMEOUT_MS 10000
+
 static int check_namespace(struct vf_kube_client *client, const struct vf_cancel *cancel,
                            struct vf_error **err)
 {
     struct vf_error *e = NULL;
     const char *ns = vf_kube_client_namespace(client);
     struct vf_kube_ref ref = {.resource = &vf_kube_namespaces, .name = ns};
-    struct vf_kube_options options = {.cancel = cancel};
+    struct vf_kube_options options = {.cancel = cancel, .timeout_ms = FIRST_TIMEOUT_MS};
     int rc = vf_kube_get(client, &ref, &options, NULL, &e);
     if (rc == VF_AUTH && vf_error_http_status(e) == 403) {
         /* Namespaces are often hidden from those who only work in one; what is made in one that is
@@ -28,9 +33,6 @@ static int check_namespace(struct vf_kube_client *client, const struct vf_cancel
     vf_error_move(err, &e);
     return rc;
 }
-
-/* An API server that restarts is away for half a minute. */
-#define AWAY_TIMEOUT_MS 60000
 
 int64_t vf_cluster_timeout_ms(const struct vf_cluster_options *options, int64_t usual_ms)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "converters/vm/names.h"
+#include "importer/base/buf.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/kube/metadata.h"
@@ -16,6 +17,9 @@
 
 /* Claims are bound and pods started within seconds, mostly; after this people want to know why. */
 #define PATIENCE_MS 15000
+
+/* Creates of one object whose answers are lost, one after the other. */
+#define MAX_CREATES 3
 
 static const struct vf_import_cluster *settings(const struct vf_landing_cluster *l)
 {
@@ -63,10 +67,38 @@ struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms
                                 .name = d->claim,
                                 .uid = d->uid,
                                 .timeout_ms = timeout_ms,
-                                .patience_ms = PATIENCE_MS,
+                                .patience_ms =
+                                    timeout_ms / 2 < PATIENCE_MS ? timeout_ms / 2 : PATIENCE_MS,
                                 .tell = vf_cluster_tell,
                                 .opaque = d,
                                 .cancel = cancel};
+}
+
+static void note_made(struct vf_cluster_disk *d, const cJSON *made)
+{
+    const char *uid = vf_kube_uid(made);
+    d->may_exist = false;
+    vf_replace_string(&d->uid, uid ? uid : "");
+}
+
+/* After a create without an answer. Nothing had the name a moment ago: what carries it and our
+ * marks is what was just made. VF_MISSING: nothing was. The import's cancellation is not looked at,
+ * it may be the reason. */
+static int find_made(struct vf_cluster_disk *d, const struct vf_kube_resource *resource)
+{
+    struct vf_landing_cluster *l = d->landing;
+    struct vf_kube_ref ref = {.resource = resource, .ns = l->ns, .name = d->claim};
+    cJSON *object = NULL;
+    d->may_exist = true;
+    int rc = vf_kube_get(l->client, &ref, NULL, &object, NULL);
+    if (rc == 0 && vf_owned_judge(object, &l->owner) == VF_OWNED_UNFINISHED) {
+        note_made(d, object);
+    } else if (rc == 0 || rc == VF_MISSING) {
+        d->may_exist = false;
+        rc = rc ? rc : VF_CONFLICT;
+    }
+    cJSON_Delete(object);
+    return rc;
 }
 
 int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *resource,
@@ -75,14 +107,27 @@ int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *re
 {
     struct vf_kube_ref ref = {.resource = resource, .ns = d->landing->ns};
     struct vf_kube_options options = {.dry_run = dry_run, .cancel = cancel};
-    cJSON *made = NULL;
-    int rc = vf_kube_create(d->landing->client, &ref, object, &options, &made, err);
+    struct vf_error *e = NULL;
+    int rc, found;
+    unsigned tries = 0;
+    do {
+        cJSON *made = NULL;
+        vf_error_clear(&e);
+        found = 0;
+        rc = vf_kube_create(d->landing->client, &ref, object, &options, &made, &e);
+        if (rc == 0 && !dry_run) {
+            note_made(d, made);
+        } else if ((rc == VF_RETRY || rc == VF_CANCELLED) && !dry_run) {
+            found = find_made(d, resource);
+        }
+        cJSON_Delete(made);
+    } while (rc == VF_RETRY && found == VF_MISSING && ++tries < MAX_CREATES);
     cJSON_Delete(object);
-    if (rc == 0 && !dry_run) {
-        const char *uid = vf_kube_uid(made);
-        d->uid = vf_xstrdup(uid ? uid : "");
+    if (rc == VF_RETRY && d->uid) {
+        vf_error_clear(&e); /* the answer was lost, not the object */
+        rc = 0;
     }
-    cJSON_Delete(made);
+    vf_error_move(err, &e);
     return rc;
 }
 
@@ -315,50 +360,88 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
 
 /* What a failed import made is of no use to anybody. The import's own cancellation is not looked
  * at: this is what it leads to. */
-static void remove_disk(struct vf_cluster_disk *d)
+static int remove_disk(struct vf_cluster_disk *d, struct vf_error **err)
 {
     struct vf_landing_cluster *l = d->landing;
-    struct vf_import *im = l->landing.im;
-    const struct vf_kube_resource *kinds[] = {&vf_kube_data_volumes, &vf_kube_claims};
-    const struct vf_kube_resource *kind = kinds[is_upload(l) ? 0 : 1];
+    const struct vf_kube_resource *kind = is_upload(l) ? &vf_kube_data_volumes : &vf_kube_claims;
     struct vf_kube_ref ref = {.resource = kind, .ns = l->ns, .name = d->claim};
     struct vf_error *e = NULL;
     cJSON *object = NULL;
 
     int rc = vf_kube_get(l->client, &ref, NULL, &object, &e);
     const char *uid = vf_kube_uid(object);
-    if (rc == 0 && uid && strcmp(uid, d->uid) == 0) {
+    if (rc == 0 && (d->uid ? uid && strcmp(uid, d->uid) == 0
+                           : vf_owned_judge(object, &l->owner) == VF_OWNED_UNFINISHED)) {
         rc = vf_owned_delete(l->client, object, VF_CLUSTER_DELETE_TIMEOUT_MS, NULL, &e);
     }
     cJSON_Delete(object);
-    if (rc && rc != VF_MISSING) {
-        vf_report_warning(im->reporter, im->vm_name,
-                          "%s \"%s\" in namespace \"%s\" may still be there (%s); later: vmferry "
-                          "cleanup --namespace %s --name %s",
-                          is_upload(l) ? "DataVolume" : "claim", d->claim, l->ns,
-                          vf_error_message(e), l->ns, im->name);
+    if (rc == VF_MISSING) {
+        vf_error_clear(&e);
+        rc = 0;
     }
-    vf_error_free(e);
+    vf_error_move(err, &e);
+    return rc;
+}
+
+/* "DataVolumes "a", "b"" that could not be removed, and how to do it later. */
+static void tell_left(const struct vf_landing_cluster *l, const char *names, unsigned n,
+                      const struct vf_error *why)
+{
+    const struct vf_import *im = l->landing.im;
+    vf_report_warning(im->reporter, im->vm_name,
+                      "%s%s %s in namespace \"%s\" may still be there (%s); later: vmferry cleanup "
+                      "--namespace %s --name %s",
+                      is_upload(l) ? "DataVolume" : "claim", n == 1 ? "" : "s", names, l->ns,
+                      vf_error_message(why), l->ns, im->name);
+}
+
+static void remove_disks(struct vf_landing_cluster *l)
+{
+    struct vf_import *im = l->landing.im;
+    struct vf_error *first = NULL;
+    struct vf_buf left;
+    unsigned n_left = 0, n = 0;
+    bool away = false;
+    vf_buf_init(&left, SIZE_MAX);
+    for (size_t i = 0; i < l->n_disks; i++) {
+        struct vf_cluster_disk *d = &l->disks[i];
+        struct vf_error *e = NULL;
+        if (!d->uid && !d->may_exist) {
+            continue;
+        }
+        if (n++ == 0) {
+            vf_report_phase(im->reporter, im->vm_name, "cleanup",
+                            "removing the disks that were begun");
+        }
+        int rc = away ? VF_RETRY : remove_disk(d, &e);
+        if (rc) {
+            /* A server that is away would be waited for again and again. */
+            away |= rc == VF_RETRY && !vf_error_http_status(e);
+            vf_buf_printf(&left, "%s\"%s\"", n_left++ ? ", " : "", d->claim);
+        }
+        if (first) {
+            vf_error_free(e);
+        } else {
+            first = e;
+        }
+    }
+    char *vf_autofree names = vf_buf_take_string(&left);
+    if (n_left) {
+        tell_left(l, names, n_left, first);
+    }
+    vf_error_free(first);
 }
 
 static void free_landing(struct vf_landing *landing)
 {
     struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
-    struct vf_import *im = landing->im;
-    bool told = false;
+    if (!l->keep && !l->whole) {
+        remove_disks(l);
+    }
     for (size_t i = 0; i < l->n_disks; i++) {
-        struct vf_cluster_disk *d = &l->disks[i];
-        if (d->uid && !l->keep && !l->whole) {
-            if (!told) {
-                vf_report_phase(im->reporter, im->vm_name, "cleanup",
-                                "removing the disks that were begun");
-                told = true;
-            }
-            remove_disk(d);
-        }
-        free(d->claim);
-        free(d->mount);
-        free(d->uid);
+        free(l->disks[i].claim);
+        free(l->disks[i].mount);
+        free(l->disks[i].uid);
     }
     free(l->disks);
     vf_http_free(l->proxy);

@@ -36,6 +36,7 @@ struct vf_cluster_disk {
     char *mount;         /* target CLAIM: device or folder */
     uint64_t size_bytes; /* 0: not known yet */
     char *uid;           /* of what was made for it: DataVolume or claim; NULL: nothing */
+    bool may_exist;      /* no uid: a create was sent, and its answer lost */
     unsigned tries;      /* uploads that were begun */
     bool in_doubt;       /* of an upload all was sent, and its answer lost */
 };
@@ -66,7 +67,8 @@ void vf_cluster_tell(void *opaque, const char *phase, const char *message, const
 /* The wait for this disk's object. */
 struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms,
                                    const struct vf_cancel *cancel);
-/* Create the object of a disk that was built (freed here) and note its uid. */
+/* Create the object of a disk that was built (freed here) and note its uid, also where the answer
+ * is lost or the import cancelled meanwhile. */
 int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *resource,
                     cJSON *object, bool dry_run, const struct vf_cancel *cancel,
                     struct vf_error **err);

@@ -52,9 +52,9 @@ static int knock(struct vf_landing_cluster *l, const struct vf_http_options *opt
 
 /* CDI's own certificate is signed by its own bundle; an ingress in front of it has one that the
  * system may know. */
-static int knock_by_bundle(struct vf_landing_cluster *l, struct vf_error **err)
+static int knock_by_bundle(struct vf_landing_cluster *l, struct vf_http_options options,
+                           struct vf_error **err)
 {
-    struct vf_http_options options = l->landing.im->options->cluster.proxy_http;
     struct vf_error *e = NULL;
     options.ca_pem = l->facts.upload_proxy_ca;
     int rc = knock(l, &options, &l->proxy, &e);
@@ -67,6 +67,20 @@ static int knock_by_bundle(struct vf_landing_cluster *l, struct vf_error **err)
         vf_error_move(err, &e);
     }
     vf_error_free(e);
+    return rc;
+}
+
+/* What CDI publishes may be an address for the cluster's own use only. */
+static int unreachable(const char *told_url, const struct vf_error *e, struct vf_error **err)
+{
+    int rc = vf_error_set(err, VF_RETRY, "%s", vf_error_message(e));
+    if (told_url) {
+        vf_error_hint(err, "check the URL given with --upload-proxy, and the way to it");
+    } else {
+        vf_error_hint(err, "CDI publishes this address; if it cannot be reached from here, run "
+                           "\"kubectl port-forward -n cdi service/cdi-uploadproxy 8443:443\" and "
+                           "give --upload-proxy https://localhost:8443");
+    }
     return rc;
 }
 
@@ -86,15 +100,22 @@ int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error *
                        ? vf_xasprintf("%.*s", (int)(len - (url[len - 1] == '/')), url)
                        : vf_xasprintf("https://%s", url);
     struct vf_http_options options = c->proxy_http;
-    options.trust_hint = "--upload-ca-file FILE or --upload-thumbprint HEX trusts it";
+    options.trust_hint = trust_is_told(&options) || l->facts.upload_proxy_ca
+                             ? "--upload-ca-file FILE or --upload-thumbprint HEX trusts it"
+                             : "CDI's own certificates (ConfigMap cdi-uploadproxy-signer-bundle in "
+                               "namespace cdi) are not readable for this account; --upload-ca-file "
+                               "FILE or --upload-thumbprint HEX trusts the proxy";
+    struct vf_error *e = NULL;
     int rc = l->facts.upload_proxy_ca && !trust_is_told(&options)
-                 ? knock_by_bundle(l, err)
-                 : knock(l, &options, &l->proxy, err);
-    if (rc) {
-        vf_error_hint(err, "--upload-proxy URL names another address of CDI's upload proxy");
-        return vf_error_wrap(err, rc, "upload proxy %s", l->proxy_url);
+                 ? knock_by_bundle(l, options, &e)
+                 : knock(l, &options, &l->proxy, &e);
+    if (rc == VF_RETRY) {
+        rc = unreachable(c->proxy_url, e, err);
+    } else {
+        vf_error_move(err, &e);
     }
-    return 0;
+    vf_error_free(e);
+    return rc ? vf_error_wrap(err, rc, "upload proxy %s", l->proxy_url) : 0;
 }
 
 /* --- the DataVolume ---------------------------------------------------------------------- */

@@ -177,11 +177,7 @@ def _slow(start_simulator, tmp_path_factory):
 @pytest.fixture(scope="session")
 def _small(start_simulator, tmp_path_factory):
     return Shared(
-        lambda: start_simulator(
-            "small",
-            *("--lease-timeout", "20s"),
-            vms=small_vms(tmp_path_factory.mktemp("small-disks")),
-        )
+        lambda: start_simulator("small", vms=small_vms(tmp_path_factory.mktemp("small-disks")))
     )
 
 
