@@ -204,12 +204,17 @@ static const char *get_access_mode(const cJSON *set, const char *wish)
     return NULL;
 }
 
+static bool is_usable(const cJSON *set)
+{
+    return get_volume_mode(set) && get_access_mode(set, NULL);
+}
+
 static const cJSON *get_property_sets(const cJSON *profile)
 {
     return vf_json_array(vf_json_object(profile, "status"), "claimPropertySets");
 }
 
-/* The wishes of a profile are in its order of preference. */
+/* A profile's sets are in its order of preference. */
 static bool choose_modes(struct vf_kube_storage *s, const cJSON *sets,
                          const struct vf_kube_storage_wish *wish)
 {
@@ -260,7 +265,8 @@ static int set_modes(struct vf_kube_storage *s, const cJSON *profile,
 {
     static const struct vf_kube_storage_wish none;
     const cJSON *sets = get_property_sets(profile);
-    s->has_profile = choose_modes(s, sets, &none);
+    /* Where nothing is named CDI takes the first set as it is, or refuses. */
+    s->has_profile = is_usable(sets ? sets->child : NULL) && choose_modes(s, sets, &none);
     s->tell_volume_mode = !s->has_profile || wish->volume_mode;
     s->tell_access_mode = !s->has_profile || wish->access_mode;
     if (!s->has_profile) {

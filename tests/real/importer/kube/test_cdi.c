@@ -20,10 +20,9 @@
 #include "tests/support/kube_real.h"
 #include "tests/support/kube_rig.h"
 
-#define SIZE_BYTES   (UINT64_C(20) << 20)
-#define LONG_WAIT_MS 120000
-/* Long enough for the controllers to have said what is wrong. */
-#define SHORT_WAIT_MS 12000
+#define SIZE_BYTES    (UINT64_C(20) << 20)
+#define LONG_WAIT_MS  120000
+#define SHORT_WAIT_MS 5000
 
 static struct vf_test_real real;
 static const struct vf_owner owner = {
@@ -87,8 +86,38 @@ static int wait_for(wait_fn *wait, const char *name, const char *uid, int64_t ti
     return rc;
 }
 
+/* Waits until that is told, with that hint. */
+struct hoping {
+    const char *text, *hint;
+    struct vf_cancel *cancel;
+};
+
+static void hear(void *opaque, const char *phase, const char *message, const char *hint)
+{
+    struct hoping *h = opaque;
+    fprintf(stderr, "%s: %s (%s)\n", phase, message, hint ? hint : "no hint");
+    if (strstr(message, h->text) && hint && strstr(hint, h->hint)) {
+        vf_cancel_trigger(h->cancel);
+    }
+}
+
 static void expect_hold(wait_fn *wait, const char *name, const char *uid, const char *text,
                         const char *hint)
+{
+    struct hoping h = {.text = text, .hint = hint, .cancel = vf_cancel_new(NULL)};
+    const struct vf_cdi_wait w = {.ns = real.ns,
+                                  .name = name,
+                                  .uid = uid,
+                                  .timeout_ms = LONG_WAIT_MS,
+                                  .tell = hear,
+                                  .opaque = &h,
+                                  .cancel = h.cancel};
+    vf_test_real_expect(&real, wait(real.client, &w, &real.err), VF_CANCELLED);
+    vf_cancel_free(h.cancel);
+}
+
+static void expect_timeout(wait_fn *wait, const char *name, const char *uid, const char *text,
+                           const char *hint)
 {
     int rc = wait_for(wait, name, uid, SHORT_WAIT_MS);
     vf_test_expect_error(real.err, text);
@@ -196,6 +225,30 @@ static void test_upload_becomes_ready(void **state)
     remove_all();
 }
 
+static int wait_succeeded(struct vf_kube_client *client, const struct vf_cdi_wait *wait,
+                          struct vf_error **err)
+{
+    return vf_cdi_wait_succeeded(client, wait, 0, err);
+}
+
+/* Its successor would take an upload, and knows nothing of what the first one got. */
+static void test_upload_pod_that_is_replaced_is_noticed(void **state)
+{
+    const struct vf_kube_ref pod = {
+        .resource = &vf_kube_pods, .ns = real.ns, .name = "cdi-upload-replaced"};
+    char *vf_autofree uid = create("replaced", "rig-fs", false, false);
+    (void)state;
+    int rc = wait_for(vf_cdi_wait_upload_ready, "replaced", uid, LONG_WAIT_MS);
+    vf_test_real_expect(&real, rc, 0);
+    vf_test_real_expect(&real, vf_kube_delete(real.client, &pod, NULL, &real.err), 0);
+    rc = wait_for(wait_succeeded, "replaced", uid, LONG_WAIT_MS);
+    assert_string_equal(vf_error_reason(real.err), VF_CDI_REASON_RESTARTED);
+    vf_test_real_expect(&real, rc, VF_RETRY);
+    rc = wait_for(vf_cdi_wait_upload_ready, "replaced", uid, LONG_WAIT_MS);
+    vf_test_real_expect(&real, rc, 0);
+    remove_all();
+}
+
 static void test_what_hangs_says_why(void **state)
 {
     (void)state;
@@ -208,6 +261,8 @@ static void test_what_hangs_says_why(void **state)
     expect_hold(vf_cdi_wait_upload_ready, "fails", fails, "ProvisioningFailed", "provisioner");
     expect_hold(vf_cdi_wait_upload_ready, "never", never, "ExternalProvisioning", "provisioner");
     expect_hold(vf_cdi_wait_bound, "plain", plain, "ProvisioningFailed", "provisioner");
+    expect_timeout(vf_cdi_wait_upload_ready, "waits", wffc, "waits for its first consumer",
+                   "--bind-immediately");
     remove_all();
 }
 
@@ -295,10 +350,12 @@ int main(void)
         cmocka_unit_test(test_storage_is_read),
         cmocka_unit_test(test_facts_are_read),
         cmocka_unit_test(test_upload_becomes_ready),
+        cmocka_unit_test(test_upload_pod_that_is_replaced_is_noticed),
         cmocka_unit_test(test_what_hangs_says_why),
         cmocka_unit_test(test_claim_is_bound_and_marked),
         cmocka_unit_test(test_deleted_volume_ends_the_wait),
         cmocka_unit_test(test_quota_is_space),
     };
+    cmocka_set_test_filter(getenv("VMFERRY_TEST_FILTER"));
     return cmocka_run_group_tests(tests, setup, teardown);
 }

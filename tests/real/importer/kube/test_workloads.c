@@ -277,5 +277,6 @@ int main(void)
         cmocka_unit_test(test_job_that_cannot_start_says_why),
         cmocka_unit_test(test_what_is_ours_is_found_and_removed),
     };
+    cmocka_set_test_filter(getenv("VMFERRY_TEST_FILTER"));
     return cmocka_run_group_tests(tests, setup, teardown);
 }

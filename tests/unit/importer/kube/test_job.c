@@ -244,6 +244,28 @@ static void test_job__that_is_gone_or_another_ends_it(void **state)
     expect_failure(no_pods, f, VF_AUTH, "verb \"list\" on \"pods\"");
 }
 
+/* What the worker says while it cleans up is told before it is gone. */
+static void test_job__may_be_followed_through_its_deletion(void **state)
+{
+    static const struct vf_test_route routes[] = {
+        JOB_IS(JOB("j1", "1", ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"", "")),
+        WATCH(VF_TEST_EVENT("DELETED", JOB("j1", "2", "", ""))),
+        PODS_ARE(POD("p1", "1", "Running", RUNNING)),
+        {.path = PODS "/p1/log",
+         .query = "container=main",
+         .body = "2026-11-21T17:27:17.1Z cleaning\n",
+         .ends = true},
+        {0}};
+    struct vf_test_script s;
+    struct seen seen;
+    struct vf_job_end end;
+    const struct vf_job_follow f = {.uid = "j1", .line = on_line, .through_deletion = true};
+    (void)state;
+    assert_int_equal(follow(&s, routes, &seen, f, &end), VF_MISSING);
+    assert_string_equal(seen.lines.data, "cleaning|");
+    release(&s, &seen, &end);
+}
+
 static void test_job__timeouts_say_what_was_waited_for(void **state)
 {
     static const struct vf_test_route waiting[] = {
@@ -301,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_job__that_fails_has_the_last_pods_word),
         cmocka_unit_test(test_job__tells_what_holds_its_pod_up),
         cmocka_unit_test(test_job__that_is_gone_or_another_ends_it),
+        cmocka_unit_test(test_job__may_be_followed_through_its_deletion),
         cmocka_unit_test(test_job__timeouts_say_what_was_waited_for),
         cmocka_unit_test(test_job__is_cancelled),
     };

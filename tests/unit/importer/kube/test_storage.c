@@ -84,6 +84,7 @@ static void test_storage__without_profile_is_plain(void **state)
     } cases[] = {
         {NULL, NULL, 0.06},
         {PROFILE("", "", ""), "{\"status\":{}}", 0.06},
+        {PROFILE("", "{\"volumeMode\":\"Block\"}," BLOCK, ""), NULL, 0.06},
         {PROFILE("", "{\"accessModes\":[]}", ""),
          "{\"status\":{\"filesystemOverhead\":{\"global\":\"0.1\"}}}", 0.1},
         {PROFILE("\"cdi.kubevirt.io/minimumSupportedPvcSize\":\"much\"",
