@@ -151,13 +151,14 @@ static int encode(bool gzip, const struct disk *d, unsigned threads, struct outp
 {
     struct vf_upload_coder *c = NULL;
     int rc = new_coder(gzip, disk_size(d), threads, o, &c, err);
+    if (rc) {
+        return rc;
+    }
     for (size_t i = 0; i < d->n && !rc; i++) {
         rc = give(c, &d->extents[i], err);
     }
     rc = rc ? rc : c->ops->finish(c, err);
-    if (c) {
-        c->ops->free(c);
-    }
+    c->ops->free(c);
     return rc;
 }
 
