@@ -1,7 +1,7 @@
 /* A VM lands in a cluster: one claim a disk, filled by upload or where it is mounted, and at the
  * end, when every disk is whole, the VirtualMachine.
  */
-#include "jobs/cluster/landing.h"
+#include "jobs/cluster/launch.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -252,6 +252,9 @@ static int check_all(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON
     }
     if (rc == 0) {
         rc = vf_cluster_check_networks(l, vm, err);
+    }
+    if (rc == 0 && is_launch(l)) {
+        rc = vf_cluster_check_launch(l, vm, documents, err);
     }
     if (rc == 0 && all_sized(l)) {
         rc = vf_cluster_build_machine(l, vm, &machine, err);

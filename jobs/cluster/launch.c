@@ -181,16 +181,32 @@ static int create(struct launch *la, const struct vf_kube_resource *resource, co
     return vf_kube_create(la->l->client, &ref, object, &options, ret_made, err);
 }
 
-/* The claims were looked at before. */
-static int check_with_server(struct launch *la, struct vf_error **err)
+/* For people: which values there are, and not what they are. */
+static void hide_values(cJSON *secret)
 {
-    cJSON *job = vf_worker_build_job(&la->plan);
-    int rc = create(la, &vf_kube_jobs, job, true, NULL, err);
-    cJSON_Delete(job);
-    if (rc == 0 && la->plan.secret) {
+    cJSON *data = cJSON_DetachItemFromObjectCaseSensitive(secret, "stringData");
+    cJSON *shown = vf_json_add_object(secret, "stringData");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, data)
+    {
+        vf_json_add_string(shown, item->string, "(not shown)");
+    }
+    vf_json_delete_wiped(data);
+}
+
+static int check_with_server(struct launch *la, cJSON *documents, struct vf_error **err)
+{
+    int rc = 0;
+    if (la->plan.secret) {
         cJSON *secret = vf_worker_build_secret(&la->plan, NULL);
         rc = create(la, &vf_kube_secrets, secret, true, NULL, err);
-        vf_json_delete_wiped(secret);
+        hide_values(secret);
+        cJSON_AddItemToArray(documents, secret);
+    }
+    if (rc == 0) {
+        cJSON *job = vf_worker_build_job(&la->plan);
+        rc = create(la, &vf_kube_jobs, job, true, NULL, err);
+        cJSON_AddItemToArray(documents, job);
     }
     return rc;
 }
@@ -408,7 +424,7 @@ static int leave_running(struct launch *la, int rc, struct vf_error **err)
                   "the Job goes on without being watched, and makes the VM: kubectl logs -f -n %s "
                   "job/%s; vmferry cleanup --namespace %s --name %s --force ends it",
                   la->l->ns, name, la->l->ns, la->l->owner.import);
-    return vf_error_wrap(err, rc, "following Job \"%s\"", name);
+    return rc;
 }
 
 static int conclude(struct launch *la, int rc, struct vf_error **err)
@@ -429,6 +445,10 @@ static int conclude(struct launch *la, int rc, struct vf_error **err)
         rc = stopped(la, err);
     } else if (rc == 0) {
         rc = worker_error(la, err);
+        vf_error_wrap(err, rc, "Job \"%s\"", vf_kube_name(la->job));
+    } else if (rc == VF_MISSING) {
+        vf_error_hint(err, "somebody stopped the import: kubectl delete job, or vmferry cleanup "
+                           "--force");
     }
     if (machine) {
         vf_error_hint(err,
@@ -436,7 +456,7 @@ static int conclude(struct launch *la, int rc, struct vf_error **err)
                       "disks were left alone",
                       la->l->owner.import);
     }
-    return vf_error_wrap(err, rc, "Job \"%s\"", vf_kube_name(la->job));
+    return rc;
 }
 
 static int run(struct launch *la, struct vf_error **err)
@@ -467,11 +487,29 @@ static int run(struct launch *la, struct vf_error **err)
     return rc;
 }
 
+static void release(struct launch *la)
+{
+    cJSON_Delete(la->job);
+    free(la->claims);
+    free(la->secret_name);
+    free(la->secret_uid);
+    free(la->ca_pem);
+}
+
+int vf_cluster_check_launch(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON *documents,
+                            struct vf_error **err)
+{
+    struct launch la = {.l = l, .im = l->landing.im};
+    int rc = plan(&la, vm, err);
+    rc = rc ? rc : check_with_server(&la, documents, err);
+    release(&la);
+    return rc;
+}
+
 int vf_cluster_launch(struct vf_landing_cluster *l, const struct vf_vm *vm, struct vf_error **err)
 {
     struct launch la = {.l = l, .im = l->landing.im};
     int rc = plan(&la, vm, err);
-    rc = rc ? rc : check_with_server(&la, err);
     if (rc == 0) {
         rc = make_all(&la, err);
         if (rc) {
@@ -480,10 +518,6 @@ int vf_cluster_launch(struct vf_landing_cluster *l, const struct vf_vm *vm, stru
             rc = run(&la, err);
         }
     }
-    cJSON_Delete(la.job);
-    free(la.claims);
-    free(la.secret_name);
-    free(la.secret_uid);
-    free(la.ca_pem);
+    release(&la);
     return rc;
 }

@@ -11,4 +11,11 @@
  * `look`ing. */
 int vf_cluster_check_worker(struct vf_landing_cluster *l, bool look_only, struct vf_error **err);
 
+/* What cannot work is refused, and the server looks at the Secret and the Job without keeping them;
+ * before vf_cluster_launch. Appends both to `documents`, the Secret without its values.
+ * VF_UNSUPPORTED for a source that no pod can read, or disks of unknown size; VF_INVALID without an
+ * image. */
+int vf_cluster_check_launch(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON *documents,
+                            struct vf_error **err);
+
 #endif

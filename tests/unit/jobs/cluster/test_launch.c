@@ -279,9 +279,7 @@ static void test_launch__makes_follows_and_removes(void **state)
     assert_string_equal(vf_error_message(f->err), "");
     assert_int_equal(rc, 0);
     strip_secret_name(f);
-    expect_requests(f, "POST " JOBS " dry\n"
-                       "POST " SECRETS " dry\n"
-                       "POST " CLAIMS "\n"
+    expect_requests(f, "POST " CLAIMS "\n"
                        "POST " CLAIMS "\n"
                        "POST " JOBS "\n"
                        "POST " SECRETS "\n"
@@ -319,15 +317,36 @@ static void test_launch__a_job_whose_answer_is_lost_is_found(void **state)
 
 /* --- what cannot work -------------------------------------------------------------------- */
 
-static void expect_refused(struct fixture *f, int code, const char *part)
+static int check(struct fixture *f, cJSON **ret_documents)
 {
-    assert_int_equal(launch(f), code);
-    vf_test_expect_error(f->err, part);
-    vf_error_clear(&f->err);
-    assert_false(requested(f, "POST"));
+    *ret_documents = vf_json_new_array();
+    return vf_cluster_check_launch(&f->l, &f->vm, *ret_documents, &f->err);
 }
 
-static void test_launch__what_a_pod_cannot_do_is_refused(void **state)
+static void expect_refused(struct fixture *f, int code, const char *part)
+{
+    cJSON *documents;
+    assert_int_equal(check(f, &documents), code);
+    vf_test_expect_error(f->err, part);
+    vf_error_clear(&f->err);
+    expect_requests(f, "");
+    cJSON_Delete(documents);
+}
+
+static void test_check_launch__server_looks_and_values_stay_hidden(void **state)
+{
+    struct fixture *f = *state;
+    cJSON *documents;
+    assert_int_equal(check(f, &documents), 0);
+    expect_requests(f, "POST " SECRETS " dry\nPOST " JOBS " dry\n");
+    assert_int_equal(cJSON_GetArraySize(documents), 2);
+    char *vf_autofree text = vf_json_print(documents, false);
+    assert_null(strstr(text, "pass-word"));
+    assert_non_null(strstr(text, "\"stringData\":{\"password\":\"(not shown)\"}"));
+    cJSON_Delete(documents);
+}
+
+static void test_check_launch__what_a_pod_cannot_do_is_refused(void **state)
 {
     struct fixture *f = *state;
     f->options.cluster.worker_image = NULL;
@@ -603,7 +622,8 @@ int main(void)
         TEST(test_launch__makes_follows_and_removes),
         TEST(test_launch__image_may_come_from_the_environment),
         TEST(test_launch__a_job_whose_answer_is_lost_is_found),
-        TEST(test_launch__what_a_pod_cannot_do_is_refused),
+        TEST(test_check_launch__what_a_pod_cannot_do_is_refused),
+        TEST(test_check_launch__server_looks_and_values_stay_hidden),
         TEST(test_check_worker__a_running_job_is_left_alone),
         TEST(test_check_worker__an_ended_job_is_removed),
         TEST(test_launch__half_a_start_is_taken_back),
