@@ -4,6 +4,7 @@ import json
 import signal
 
 import pytest
+import yaml
 
 from harness import ova, rbac
 from harness.cli import wait_until
@@ -130,6 +131,17 @@ def test_the_same_vm_twice_is_refused(cluster, prod, to_pvc, sim, vmferry):
     vmferry(*arguments).good()
     vmferry(*arguments).failed("empty01", "complete", "--name")
     expect_left(cluster, prod, ["empty01-disk-0"], ["empty01"])
+
+
+def test_dry_run_shows_all_and_makes_nothing(cluster, prod, to_pvc, sim, vmferry):
+    result = vmferry("import", *sim.arguments(), "--vm", "run01", *to_pvc, "--dry-run=server")
+    documents = list(yaml.safe_load_all(result.good().out))
+    kinds = sorted(document["kind"] for document in documents)
+    assert kinds == ["Job", *["PersistentVolumeClaim"] * 2, "Secret", "VirtualMachine"]
+    (secret,) = [document for document in documents if document["kind"] == "Secret"]
+    assert set(secret["stringData"]) == {"password", "ca.pem"}
+    expect_left(cluster, prod)
+    assert snapshots(sim, "run01") == []
 
 
 # What cannot work
