@@ -156,7 +156,10 @@ static void test_worker_args__of_a_url_name_the_variable(void **state)
 /* Everything that can be told the worker, with values that are not the defaults. */
 static void tell_all(struct fixture *f)
 {
+    static const char *const networks[] = {"VM Network=pod", "dvs=other/nad", NULL};
     struct vf_import_options *o = &f->options;
+    o->networks = networks;
+    o->cluster.where.timeout_s = 30;
     o->no_quiesce = true;
     o->parallel_disks = 7;
     o->threads = 9;
