@@ -23,8 +23,8 @@ static void expect(const struct vf_kube_hold *h, const char *message, const char
 {
     assert_string_equal(h->message ? h->message : "nothing", message ? message : "nothing");
     assert_int_equal(h->hint != NULL, hint != NULL);
-    if (hint && !strstr(h->hint, hint)) {
-        fail_msg("hint: %s", h->hint);
+    if (hint && !(h->hint && strstr(h->hint, hint))) {
+        fail_msg("hint: %s", h->hint ? h->hint : "none");
     }
 }
 
