@@ -10,9 +10,6 @@
 #include "importer/kube/resources.h"
 #include "jobs/cluster/launch_job.h"
 
-/* A pod may take its grace period before its Job is gone. */
-#define DELETE_TIMEOUT_MS ((VF_WORKER_GRACE_S + 60) * 1000)
-
 #define JOB            "Job"
 #define SECRET         "Secret"
 #define DATA_VOLUME    "DataVolume"
@@ -314,7 +311,7 @@ static int remove_item(struct vf_kube_client *client, struct vf_cleanup_item *it
 {
     struct vf_error *e = NULL;
     vf_report_phase(reporter, NULL, "remove", "%s \"%s\"", item->kind, item->name);
-    int rc = vf_owned_delete(client, item->object, DELETE_TIMEOUT_MS, cancel, &e);
+    int rc = vf_owned_delete(client, item->object, VF_WORKER_DELETE_TIMEOUT_MS, cancel, &e);
     if (rc) {
         decide(item, VF_CLEANUP_FAILED, vf_error_format(e));
     } else {

@@ -50,6 +50,7 @@ static bool is_same(const char *a, const char *b)
 
 void vf_job_end_release(struct vf_job_end *end)
 {
+    free(end->reason);
     free(end->message);
     free(end->pod_name);
     *end = (struct vf_job_end){.exit_code = -1};
@@ -105,6 +106,24 @@ static const cJSON *find_last(const struct following *f, const cJSON *pods)
     return last;
 }
 
+/* Of the container, and of the pod where its node ended it; "Error" and "Completed" go with every
+ * exit code. */
+static const char *get_reason(const cJSON *pod, const cJSON *terminated)
+{
+    const char *reason = vf_json_string(terminated, "reason");
+    const char *of_pod = vf_json_string(vf_json_object(pod, "status"), "reason");
+    if (of_pod && *of_pod) {
+        return of_pod;
+    }
+    return reason && *reason && !is(reason, "Error") && !is(reason, "Completed") ? reason : NULL;
+}
+
+static void set_text(char **field, const char *text, size_t max_bytes)
+{
+    free(*field);
+    *field = text && *text ? vf_kube_clean_text(text, max_bytes) : NULL;
+}
+
 static void remember_end(struct following *f, const cJSON *pod)
 {
     const cJSON *terminated = get_termination(pod, f->container);
@@ -114,12 +133,15 @@ static void remember_end(struct following *f, const cJSON *pod)
         vf_job_end_release(&f->end);
         f->end.pod_name = vf_xstrdup(vf_kube_name(pod));
     }
-    if (!terminated) {
+    if (!terminated && !has_ended(pod)) {
         return;
     }
+    if (!message || !*message) {
+        message = vf_json_string(vf_json_object(pod, "status"), "message");
+    }
     f->end.exit_code = cJSON_IsNumber(code) ? code->valueint : -1;
-    free(vf_take(f->end.message));
-    f->end.message = message && *message ? vf_kube_clean_text(message, MAX_MESSAGE_BYTES) : NULL;
+    set_text(&f->end.reason, get_reason(pod, terminated), MAX_TEXT_BYTES);
+    set_text(&f->end.message, message, MAX_MESSAGE_BYTES);
 }
 
 static void tell_log(const struct following *f, const cJSON *pods)

@@ -37,7 +37,9 @@ struct vf_job_follow {
 struct vf_job_end {
     bool succeeded;
     int exit_code;  /* of the last pod; -1: not known */
-    char *message;  /* termination message of the last pod, or the Job's own; heap, may be NULL */
+    char *reason;   /* "OOMKilled", "Evicted" ...; NULL: none that tells more than the exit code */
+    char *message;  /* termination message of the last pod, what its node says of its end, or the
+                       Job's own; heap, may be NULL */
     char *pod_name; /* heap, may be NULL */
 };
 

@@ -1,4 +1,5 @@
 /* A Job fills the claims: made, followed, and removed again. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,15 +9,12 @@
 #include "importer/kube/material.h"
 #include "importer/kube/metadata.h"
 #include "importer/kube/resources.h"
-#include "importer/kube/text.h"
 #include "jobs/cluster/launch.h"
 #include "jobs/cluster/launch_follow.h"
 #include "jobs/cluster/launch_job.h"
 
 /* A Secret takes 1 MiB; a bundle of all public roots is a quarter of that. */
 #define MAX_CA_BYTES (512u << 10)
-
-#define DELETE_JOB_TIMEOUT_MS ((VF_WORKER_GRACE_S + 60) * 1000)
 
 struct launch {
     struct vf_landing_cluster *l;
@@ -117,57 +115,6 @@ static int plan(struct launch *la, const struct vf_vm *vm, struct vf_error **err
         rc = vf_worker_secret_name(l->owner.import, &la->secret_name, err);
         la->plan.secret = la->secret_name;
     }
-    return rc;
-}
-
-/* --- an earlier worker ------------------------------------------------------------------- */
-
-static int refuse_job(const struct vf_landing_cluster *l, const cJSON *job, enum vf_owned owned,
-                      struct vf_error **err)
-{
-    const char *name = vf_kube_name(job);
-    if (owned != VF_OWNED_UNFINISHED && owned != VF_OWNED_FINISHED) {
-        vf_error_set(err, VF_CONFLICT, "there is a Job \"%s\" in namespace \"%s\" already, %s",
-                     name, l->ns,
-                     owned == VF_OWNED_NOT ? "which is not vmferry's" : "for another VM");
-        vf_error_hint(err, "it was left alone; choose another name with --name");
-    } else {
-        vf_error_set(err, VF_CONFLICT,
-                     "Job \"%s\" in namespace \"%s\" still imports this VM, from an earlier start",
-                     name, l->ns);
-        vf_error_hint(err,
-                      "kubectl logs -f -n %s job/%s shows how far it is; vmferry cleanup "
-                      "--namespace %s --name %s --force ends it",
-                      l->ns, name, l->ns, l->owner.import);
-    }
-    return VF_CONFLICT;
-}
-
-int vf_cluster_check_worker(struct vf_landing_cluster *l, bool look_only, struct vf_error **err)
-{
-    const struct vf_cancel *cancel = l->landing.im->cancel;
-    char *vf_autofree name = vf_worker_job_name(l->owner.import);
-    struct vf_kube_ref ref = {.resource = &vf_kube_jobs, .ns = l->ns, .name = name};
-    struct vf_kube_options options = {.cancel = cancel};
-    struct vf_error *e = NULL;
-    cJSON *job = NULL;
-    int rc = vf_kube_get(l->client, &ref, &options, &job, &e);
-    if (rc) {
-        if (rc == VF_MISSING) {
-            vf_error_clear(&e);
-            rc = 0;
-        }
-        vf_error_move(err, &e);
-        return rc;
-    }
-    enum vf_owned owned = vf_owned_judge(job, &l->owner);
-    bool ours = owned == VF_OWNED_UNFINISHED || owned == VF_OWNED_FINISHED;
-    if (!ours || (vf_worker_job_runs(job) && !vf_kube_is_being_deleted(job))) {
-        rc = refuse_job(l, job, owned, err);
-    } else if (!look_only) {
-        rc = vf_owned_delete(l->client, job, DELETE_JOB_TIMEOUT_MS, cancel, err);
-    }
-    cJSON_Delete(job);
     return rc;
 }
 
@@ -305,7 +252,8 @@ static void remove_all(struct launch *la)
 {
     struct vf_landing_cluster *l = la->l;
     struct vf_error *e = NULL;
-    int rc = la->job ? vf_owned_delete(l->client, la->job, DELETE_JOB_TIMEOUT_MS, NULL, &e) : 0;
+    int rc =
+        la->job ? vf_owned_delete(l->client, la->job, VF_WORKER_DELETE_TIMEOUT_MS, NULL, &e) : 0;
     if (rc == 0 && la->secret_uid) {
         struct vf_kube_ref ref = {
             .resource = &vf_kube_secrets, .ns = l->ns, .name = la->secret_name};
@@ -350,17 +298,19 @@ static int silent_end(const struct launch *la, struct vf_error **err)
 {
     const struct vf_job_end *end = &la->run.end;
     char *vf_autofree tail = vf_worker_events_tail(&la->run.events);
-    char *vf_autofree said = vf_kube_clean_text(end->message, VF_WORKER_TEXT_MAX);
-    const char *text = *said ? said : tail ? tail : "it left no word";
-    if (end->exit_code < 0) {
-        vf_error_set(err, VF_INTERNAL, "the worker ended before its time: %s", text);
-    } else {
-        vf_error_set(err, VF_INTERNAL, "the worker ended with exit code %d: %s", end->exit_code,
-                     text);
-    }
-    if (end->exit_code == 137) {
-        vf_error_hint(err, "it was killed (signal 9), for the memory it took or by its node; fewer "
-                           "--threads and --parallel-disks take less memory");
+    char *vf_autofree code =
+        end->exit_code < 0 ? NULL : vf_xasprintf("with exit code %d", end->exit_code);
+    vf_error_set(err, VF_INTERNAL, "the worker ended %s%s%s%s: %s", code ? code : "before its time",
+                 end->reason ? " (" : "", end->reason ? end->reason : "", end->reason ? ")" : "",
+                 tail           ? tail
+                 : end->message ? end->message
+                                : "it left no word");
+    if (end->exit_code == 128 + SIGKILL) {
+        vf_error_hint(err, "it was killed, for the memory it took or by its node; fewer --threads "
+                           "and --parallel-disks take less memory");
+    } else if (end->exit_code == 2) { /* misuse */
+        vf_error_hint(err, "the vmferry of image \"%s\" may be of another version than this one",
+                      la->plan.image);
     } else {
         vf_error_hint(err, "kubectl get events -n %s may tell more", la->l->ns);
     }

@@ -8,9 +8,7 @@
 #include "jobs/cluster/landing.h"
 #include "jobs/cluster/launch_job.h"
 
-/* Beyond the pod's grace period: for the kill, and for the control plane to take note. */
-#define STOP_TIMEOUT_MS ((VF_WORKER_GRACE_S + 60) * 1000)
-#define NAP_MS          (60 * 60 * 1000)
+#define NAP_MS (60 * 60 * 1000)
 
 /* Two threads: the caller's follows the Job, the other deletes it when the import is cancelled. */
 struct follow {
@@ -51,7 +49,7 @@ static void stop_job(struct follow *f)
         vf_report_warning(im->reporter, im->vm_name, "%s: it may still run", text);
     }
     vf_error_free(e);
-    if (rc || vf_cancel_wait(f->ended, STOP_TIMEOUT_MS, NULL) == 0) {
+    if (rc || vf_cancel_wait(f->ended, VF_WORKER_DELETE_TIMEOUT_MS, NULL) == 0) {
         vf_cancel_trigger(f->give_up);
     }
 }

@@ -265,7 +265,6 @@ static void add_container(cJSON *spec, const struct vf_worker_plan *p)
     add_mounts(container, p);
     add_resources(container, p);
     vf_json_add_string(container, "terminationMessagePath", TERMINATION_PATH);
-    vf_json_add_string(container, "terminationMessagePolicy", "FallbackToLogsOnError");
 
     cJSON *security = vf_json_add_object(container, "securityContext");
     vf_json_add_bool(security, "allowPrivilegeEscalation", false);

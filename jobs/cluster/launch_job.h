@@ -18,6 +18,9 @@
 /* From the signal to the kill: abort the export, remove the snapshot. */
 #define VF_WORKER_GRACE_S 120
 
+/* For its pod to end and its Job to be gone. */
+#define VF_WORKER_DELETE_TIMEOUT_MS ((VF_WORKER_GRACE_S + 60) * 1000)
+
 /* Who the disks' files belong to in KubeVirt. */
 #define VF_WORKER_UID 107
 

@@ -140,15 +140,28 @@ static void test_job__that_fails_has_the_last_pods_word(void **state)
                      ",\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}},\"lastState\":{"
                      "\"terminated\":{\"exitCode\":5,\"message\":\"boom\"}}")),
         {0}};
+    static const struct vf_test_route out_of_memory[] = {
+        JOB_IS(FAILED),
+        PODS_ARE(POD("p1", "1", "Failed",
+                     ",\"state\":{\"terminated\":{\"exitCode\":137,\"reason\":\"OOMKilled\"}}")),
+        {0}};
+    static const struct vf_test_route evicted[] = {
+        JOB_IS(FAILED),
+        PODS_ARE("{\"metadata\":{\"name\":\"p1\",\"ownerReferences\":[{\"uid\":\"j1\"}]},"
+                 "\"status\":{\"phase\":\"Failed\",\"reason\":\"Evicted\",\"message\":\"The "
+                 "node was low on resource: memory\"}}"),
+        {0}};
     static const struct {
         const struct vf_test_route *routes;
         int exit_code;
-        const char *message, *pod;
+        const char *reason, *message, *pod;
     } cases[] = {
-        {two_pods, 3, "second end", "p2"},
-        {no_word, 137, "Job has reached the specified backoff limit", "p1"},
-        {no_pod, -1, "Job has reached the specified backoff limit", NULL},
-        {restarted, 5, "boom", "p1"},
+        {two_pods, 3, NULL, "second end", "p2"},
+        {no_word, 137, NULL, "Job has reached the specified backoff limit", "p1"},
+        {no_pod, -1, NULL, "Job has reached the specified backoff limit", NULL},
+        {restarted, 5, NULL, "boom", "p1"},
+        {out_of_memory, 137, "OOMKilled", "Job has reached the specified backoff limit", "p1"},
+        {evicted, -1, "Evicted", "The node was low on resource: memory", "p1"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -159,6 +172,7 @@ static void test_job__that_fails_has_the_last_pods_word(void **state)
         assert_false(end.succeeded);
         assert_int_equal(end.exit_code, cases[i].exit_code);
         assert_string_equal(end.message, cases[i].message);
+        assert_string_equal(end.reason ? end.reason : "-", cases[i].reason ? cases[i].reason : "-");
         assert_int_equal(end.pod_name != NULL, cases[i].pod != NULL);
         if (end.pod_name) {
             assert_string_equal(end.pod_name, cases[i].pod);

@@ -64,6 +64,7 @@ int vf_job_follow(struct vf_kube_client *client, const struct vf_job_follow *f,
 
 void vf_job_end_release(struct vf_job_end *end)
 {
+    free(end->reason);
     free(end->message);
     free(end->pod_name);
     *end = (struct vf_job_end){0};
@@ -450,16 +451,20 @@ static int silent_pod(const struct vf_job_follow *f, struct vf_job_end *end, str
 
 static int killed_pod(const struct vf_job_follow *f, struct vf_job_end *end, struct vf_error **err)
 {
+    (void)f;
     (void)err;
-    say(f, "something else");
-    return ends(end, 137, "OOMKilled");
+    ends(end, 137, "limit reached");
+    end->reason = vf_xstrdup("OOMKilled");
+    return 0;
 }
 
 static int evicted_pod(const struct vf_job_follow *f, struct vf_job_end *end, struct vf_error **err)
 {
     (void)f;
     (void)err;
-    return ends(end, -1, NULL);
+    ends(end, -1, "the node was low on memory");
+    end->reason = vf_xstrdup("Evicted");
+    return 0;
 }
 
 static int lying_pod(const struct vf_job_follow *f, struct vf_job_end *end, struct vf_error **err)
@@ -485,8 +490,9 @@ static void test_launch__a_worker_without_a_result_is_explained(void **state)
 {
     struct fixture *f = *state;
     expect_end(f, silent_pod, "exit code 127: exec format error", "kubectl get events");
-    expect_end(f, killed_pod, "exit code 137: OOMKilled", "--threads");
-    expect_end(f, evicted_pod, "ended before its time", "kubectl get events");
+    expect_end(f, killed_pod, "exit code 137 (OOMKilled): limit reached", "--threads");
+    expect_end(f, evicted_pod, "ended before its time (Evicted): the node was low on memory",
+               "kubectl get events");
     expect_end(f, lying_pod, "exit code 3", "kubectl");
     assert_false(f->l.keep);
 }

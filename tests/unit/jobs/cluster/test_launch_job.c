@@ -306,7 +306,7 @@ static void test_worker_job__runs_once_and_is_marked(void **state)
     expect_text(job, POD "serviceAccountName", "other");
     expect_text(job, CONTAINER "image", "registry.example/vmferry:1");
     expect_text(job, CONTAINER "args.0", "import");
-    expect_text(job, CONTAINER "terminationMessagePolicy", "FallbackToLogsOnError");
+    expect_text(job, CONTAINER "terminationMessagePath", "/dev/termination-log");
     cJSON_Delete(job);
 }
 
