@@ -35,6 +35,13 @@ enum vf_import_handover {
     VF_IMPORT_CLAIM, /* nobody */
 };
 
+/* How a disk is compressed for an upload. */
+enum vf_import_coding {
+    VF_IMPORT_CODING_AUTO, /* zstd where CDI is known to take it, else gzip */
+    VF_IMPORT_GZIP,
+    VF_IMPORT_ZSTD,
+};
+
 /* Of an import into a cluster. */
 struct vf_import_cluster {
     struct vf_cluster_options where;
@@ -45,6 +52,7 @@ struct vf_import_cluster {
     bool start;   /* else the VM stays halted */
     bool dry_run; /* have the server check what would be made, put it out, and stop */
     /* Target UPLOAD. */
+    enum vf_import_coding coding;
     const char *proxy_url;             /* NULL: as CDI publishes it */
     struct vf_http_options proxy_http; /* how it is trusted; nothing set: by CDI's own bundle */
     /* Target CLAIM without a path: the Job that copies. */

@@ -33,6 +33,12 @@ int vf_cdi_fetch_facts(struct vf_kube_client *client, const struct vf_cancel *ca
                        struct vf_cdi_facts *ret_facts, struct vf_error **err);
 void vf_cdi_facts_release(struct vf_cdi_facts *f);
 
+/* Does the upload server of this CDI unpack zstd? True only when the CDI object could be read and
+ * its version is one that was seen to: a server that does not know the format stores it as it is,
+ * and says that all is well. */
+int vf_cdi_fetch_takes_zstd(struct vf_kube_client *client, const struct vf_cancel *cancel,
+                            bool *ret_takes, struct vf_error **err);
+
 /* One claim to be. */
 struct vf_claim_plan {
     const char *ns, *name;

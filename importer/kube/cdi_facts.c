@@ -30,7 +30,7 @@ static int set_url(struct vf_cdi_facts *f, const char *text, struct vf_error **e
         (scheme && strncmp(text, "https://", 8) != 0)) {
         vf_error_set(err, VF_INVALID, "CDI publishes \"%s\" as the address of its upload proxy",
                      clean);
-        vf_error_hint(err, "name an https address with --upload-proxy-url, or set "
+        vf_error_hint(err, "name an https address with --upload-proxy URL, or set "
                            "uploadProxyURLOverride in the CDIConfig");
         return VF_INVALID;
     }

@@ -20,6 +20,7 @@ const struct vf_kube_resource vf_kube_storage_classes =
     RESOURCE("storage.k8s.io", "v1", "storageclasses", false);
 const struct vf_kube_resource vf_kube_data_volumes =
     RESOURCE("cdi.kubevirt.io", "v1beta1", "datavolumes", true);
+const struct vf_kube_resource vf_kube_cdis = RESOURCE("cdi.kubevirt.io", "v1beta1", "cdis", false);
 const struct vf_kube_resource vf_kube_cdi_configs =
     RESOURCE("cdi.kubevirt.io", "v1beta1", "cdiconfigs", false);
 const struct vf_kube_resource vf_kube_storage_profiles =
@@ -47,6 +48,7 @@ static const struct {
     {"Job", &vf_kube_jobs},
     {"StorageClass", &vf_kube_storage_classes},
     {"DataVolume", &vf_kube_data_volumes},
+    {"CDI", &vf_kube_cdis},
     {"CDIConfig", &vf_kube_cdi_configs},
     {"StorageProfile", &vf_kube_storage_profiles},
     {"UploadTokenRequest", &vf_kube_upload_tokens},

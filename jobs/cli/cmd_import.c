@@ -26,7 +26,7 @@ struct import_args {
     int disk_bus;
     const char **networks;
     /* Of a target in a cluster. */
-    int dry_run, volume_mode, access_mode, handover;
+    int dry_run, volume_mode, access_mode, handover, upload_coding;
     bool start, bind_immediately;
     const char *upload_proxy, *upload_ca_file, *upload_thumbprint;
     bool upload_insecure;
@@ -41,6 +41,7 @@ static const char *const volume_modes[] = {"auto", "Block", "Filesystem", NULL};
 static const char *const access_modes[] = {"auto", "ReadWriteOnce", "ReadWriteMany",
                                            "ReadWriteOncePod", NULL};
 static const char *const handovers[] = {"adopt", "claim", NULL};
+static const char *const codings[] = {"auto", "gzip", "zstd", NULL}; /* enum vf_import_coding */
 static const char *const dry_runs[] = {"none", "server", NULL};
 
 /* What is imported: exactly one of --vm, --ova, --ovf, --vmdk. */
@@ -128,6 +129,7 @@ static int check_target(struct vf_cli *cli, const struct import_args *args,
         {args->handover != VF_IMPORT_ADOPT, !dir, "handover", "--to upload or --to pvc"},
         {c->bind_immediately, upload, "bind-immediately", "--to upload"},
         {c->proxy_url != NULL, upload, "upload-proxy", "--to upload"},
+        {args->upload_coding != VF_IMPORT_CODING_AUTO, upload, "upload-coding", "--to upload"},
         {args->upload_ca_file != NULL, upload, "upload-ca-file", "--to upload"},
         {args->upload_thumbprint != NULL, upload, "upload-thumbprint", "--to upload"},
         {args->upload_insecure, upload, "upload-insecure-skip-verify", "--to upload"},
@@ -193,6 +195,7 @@ static struct vf_import_options options_of(const struct import_args *args)
                     .start = args->start,
                     .dry_run = args->dry_run > 0,
                     .proxy_url = args->upload_proxy,
+                    .coding = (enum vf_import_coding)args->upload_coding,
                     .worker_image = args->worker_image,
                     .worker_account = args->worker_account},
     };
@@ -401,6 +404,13 @@ static const struct vf_option cluster_options[] = {
      .help = "upload: trust any certificate of the proxy: whoever sits on the path can change the "
              "disk",
      .offset = offsetof(struct import_args, upload_insecure)},
+    {.name = "upload-coding",
+     .kind = VF_OPTION_CHOICE,
+     .value = "CODING",
+     .help = "upload: how a disk is compressed on its way; auto is zstd where the version of CDI "
+             "can be read and is known to take it, else gzip, which costs thrice the CPU",
+     .choices = codings,
+     .offset = offsetof(struct import_args, upload_coding)},
     {.name = "worker-image",
      .kind = VF_OPTION_STRING,
      .value = "IMAGE",
@@ -450,6 +460,8 @@ const struct vf_command vf_cmd_import = {
     .left_behind =
         "what may be left behind: images with the suffix .partial in the target directory; a "
         "snapshot of the VM whose name begins with \"vmferry\"; an export that keeps the VM "
-        "locked until the host ends it, some minutes from now",
+        "locked until the host ends it, some minutes from now; in a cluster, DataVolumes, claims "
+        "and a Job, which \"vmferry cleanup\" removes",
+
     .run = run_import,
 };

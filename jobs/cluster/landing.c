@@ -74,6 +74,24 @@ struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms
                                 .cancel = cancel};
 }
 
+int vf_cluster_settle(int rc, struct vf_error **e, struct vf_error **err)
+{
+    const char *reason = vf_error_reason(*e);
+    if (rc == VF_RETRY && !(reason && strcmp(reason, VF_CDI_REASON_RESTARTED) == 0)) {
+        const char *hint = vf_error_get_hint(*e);
+        char *vf_autofree text = vf_error_format(*e);
+        rc = vf_error_set(err, VF_CONFLICT, "%s", text);
+        vf_error_hint(err, "%s",
+                      hint
+                          ? hint
+                          : "see what keeps the cluster from it; the same command begins anew, and "
+                            "removes what it finds half-made");
+        vf_error_clear(e);
+    }
+    vf_error_move(err, e);
+    return rc;
+}
+
 static void note_made(struct vf_cluster_disk *d, const cJSON *made)
 {
     const char *uid = vf_kube_uid(made);
@@ -159,7 +177,11 @@ static int open_cluster(struct vf_landing_cluster *l, struct vf_error **err)
                                             .access_mode = c->access_mode};
         rc = vf_kube_storage_fetch(l->client, &wish, im->cancel, &l->storage, err);
     }
-    return rc == 0 && is_upload(l) ? vf_cluster_upload_open_proxy(l, err) : rc;
+    if (rc == 0 && is_upload(l)) {
+        rc = vf_cluster_upload_open_proxy(l, err);
+        rc = rc ? rc : vf_cluster_upload_choose_coding(l, err);
+    }
+    return rc;
 }
 
 /* What stays the same for this VM, whatever it is called. */
@@ -298,7 +320,7 @@ static int stop_here(struct vf_error **err)
     return VF_CANCELLED;
 }
 
-static int prepare(struct vf_landing *landing, const struct vf_vm *vm, struct vf_error **err)
+static int prepare_all(struct vf_landing *landing, const struct vf_vm *vm, struct vf_error **err)
 {
     struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
     struct vf_import *im = landing->im;
@@ -328,6 +350,13 @@ static int prepare(struct vf_landing *landing, const struct vf_vm *vm, struct vf
     }
     cJSON_Delete(documents);
     return rc;
+}
+
+static int prepare(struct vf_landing *landing, const struct vf_vm *vm, struct vf_error **err)
+{
+    struct vf_error *e = NULL;
+    int rc = prepare_all(landing, vm, &e);
+    return vf_cluster_settle(rc, &e, err);
 }
 
 /* --- after the copy ---------------------------------------------------------------------- */

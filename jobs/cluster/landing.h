@@ -16,6 +16,7 @@
 #include "importer/kube/client.h"
 #include "importer/kube/owned.h"
 #include "importer/kube/storage.h"
+#include "importer/target/upload.h"
 #include "jobs/import_plan.h"
 
 /* How long the cluster may take, unless it was told; each wait says what it waits for. */
@@ -47,8 +48,9 @@ struct vf_landing_cluster {
     const char *ns;                /* the client's */
     struct vf_cdi_facts facts;
     struct vf_kube_storage *storage;
-    struct vf_http *proxy; /* target UPLOAD */
+    struct vf_http *proxy; /* target UPLOAD; so the two below */
     char *proxy_url;
+    enum vf_upload_coding coding;
     char *source_uuid;
     struct vf_owner owner; /* borrows from the import */
     struct vf_cluster_disk *disks;
@@ -73,6 +75,10 @@ int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *re
                     cJSON *object, bool dry_run, const struct vf_cancel *cancel,
                     struct vf_error **err);
 
+/* Takes *e over as *err. What the cluster did not do in its time, or could not be asked for as long
+ * as it may be away, another copy would not change: such a VF_RETRY becomes VF_CONFLICT. */
+int vf_cluster_settle(int rc, struct vf_error **e, struct vf_error **err);
+
 /* names.c: settle im->name, and with it the claims', against what is in the cluster. Removes what
  * an earlier try of this import left unless only `look`ing. */
 int vf_cluster_settle_names(struct vf_landing_cluster *l, const struct vf_vm *vm, bool look,
@@ -86,6 +92,9 @@ int vf_cluster_upload_prepare(struct vf_cluster_disk *d, const struct vf_cancel 
 /* How the proxy is reached and trusted; it is asked once, so that a wrong URL or certificate is
  * found before anything is made. */
 int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error **err);
+
+/* How disks are compressed on their way. */
+int vf_cluster_upload_choose_coding(struct vf_landing_cluster *l, struct vf_error **err);
 
 /* claim_target.c */
 void vf_cluster_claim_target_init(struct vf_cluster_disk *d);

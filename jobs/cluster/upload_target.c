@@ -118,6 +118,17 @@ int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error *
     return rc ? vf_error_wrap(err, rc, "upload proxy %s", l->proxy_url) : 0;
 }
 
+int vf_cluster_upload_choose_coding(struct vf_landing_cluster *l, struct vf_error **err)
+{
+    const struct vf_import *im = l->landing.im;
+    bool zstd = im->options->cluster.coding == VF_IMPORT_ZSTD;
+    int rc = im->options->cluster.coding == VF_IMPORT_CODING_AUTO
+                 ? vf_cdi_fetch_takes_zstd(l->client, im->cancel, &zstd, err)
+                 : 0;
+    l->coding = zstd ? VF_UPLOAD_ZSTD : VF_UPLOAD_GZIP;
+    return rc;
+}
+
 /* --- the DataVolume ---------------------------------------------------------------------- */
 
 static int64_t timeout_ms(const struct vf_cluster_disk *d, int64_t usual_ms)
@@ -156,29 +167,58 @@ struct upload {
     int restarts; /* of the upload pod, when it began */
 };
 
+static bool has_reason(const struct vf_error *e, const char *reason)
+{
+    const char *given = vf_error_reason(e);
+    return given && strcmp(given, reason) == 0;
+}
+
 static int fetch_token(void *opaque, struct vf_secret **ret_token, struct vf_error **err)
 {
     const struct upload *u = opaque;
     const struct vf_landing_cluster *l = u->disk->landing;
-    return vf_cdi_fetch_upload_token(l->client, l->ns, u->disk->claim, u->cancel, ret_token, err);
+    struct vf_error *e = NULL;
+    int rc = vf_cdi_fetch_upload_token(l->client, l->ns, u->disk->claim, u->cancel, ret_token, &e);
+    return vf_cluster_settle(rc, &e, err);
+}
+
+/* What to look at when uploads fail again and again. */
+static int explain(const struct upload *u, int rc, struct vf_error **err)
+{
+    const struct vf_cluster_disk *d = u->disk;
+    const struct vf_error *e = err ? *err : NULL;
+    if (rc != VF_RETRY) {
+        return rc;
+    }
+    if (has_reason(e, VF_UPLOAD_REASON_TOKEN)) {
+        vf_error_hint(err, "the logs of cdi-uploadproxy and cdi-apiserver tell why a token that "
+                           "CDI has just given is refused");
+    } else if (vf_error_http_status(e)) {
+        vf_error_hint(err,
+                      "kubectl describe pod -n %s cdi-upload-%s, its log and that of "
+                      "cdi-uploadproxy tell more",
+                      d->landing->ns, d->claim);
+    } else if (!has_reason(e, VF_CDI_REASON_RESTARTED)) {
+        vf_error_hint(err,
+                      "look for what closes the connection to the upload proxy: an ingress or "
+                      "load balancer with a limit of size or time, mostly; --upload-proxy goes "
+                      "around it");
+    }
+    return vf_error_wrap(err, rc, "upload into \"%s\"", d->claim);
 }
 
 static int upload_write(struct vf_sink *s, const void *buf, size_t len_bytes, uint64_t offset_bytes,
                         struct vf_error **err)
 {
-    return vf_sink_write(((struct vf_stage *)s)->next, buf, len_bytes, offset_bytes, err);
+    const struct upload *u = (const struct upload *)s;
+    return explain(u, vf_sink_write(u->stage.next, buf, len_bytes, offset_bytes, err), err);
 }
 
 static int upload_zero(struct vf_sink *s, uint64_t offset_bytes, uint64_t length_bytes,
                        struct vf_error **err)
 {
-    return vf_sink_zero(((struct vf_stage *)s)->next, offset_bytes, length_bytes, err);
-}
-
-static bool has_reason(const struct vf_error *e, const char *reason)
-{
-    const char *given = vf_error_reason(e);
-    return given && strcmp(given, reason) == 0;
+    const struct upload *u = (const struct upload *)s;
+    return explain(u, vf_sink_zero(u->stage.next, offset_bytes, length_bytes, err), err);
 }
 
 static int upload_finish(struct vf_sink *s, struct vf_error **err)
@@ -189,12 +229,13 @@ static int upload_finish(struct vf_sink *s, struct vf_error **err)
     struct vf_error *e = NULL;
     int64_t wait_ms = timeout_ms(d, VF_CLUSTER_SUCCEEDED_TIMEOUT_MS);
     int rc = vf_sink_finish(u->stage.next, &e);
+    bool doubt = false;
     if (has_reason(e, VF_UPLOAD_REASON_DOUBT) ||
         (d->in_doubt && has_reason(e, VF_UPLOAD_REASON_DONE))) {
         /* The content of every try is the same; the claim tells whether one of them arrived. */
         vf_report_info(im->reporter, im->vm_name,
                        "\"%s\": the answer to the upload was lost; asking the claim", d->claim);
-        d->in_doubt = true;
+        doubt = d->in_doubt = true;
         wait_ms = wait_ms < DOUBT_TIMEOUT_MS ? wait_ms : DOUBT_TIMEOUT_MS;
         vf_error_clear(&e);
         rc = 0;
@@ -202,9 +243,12 @@ static int upload_finish(struct vf_sink *s, struct vf_error **err)
     if (rc == 0) {
         struct vf_cdi_wait wait = vf_cluster_wait(d, wait_ms, u->cancel);
         rc = vf_cdi_wait_succeeded(d->landing->client, &wait, u->restarts, &e);
+        if (!doubt) { /* else the server may still wait for what did not arrive */
+            return explain(u, vf_cluster_settle(rc, &e, err), err);
+        }
     }
     vf_error_move(err, &e);
-    return rc;
+    return explain(u, rc, err);
 }
 
 static void upload_free(struct vf_sink *s)
@@ -242,12 +286,13 @@ static int open_upload(struct vf_disk_target *target, uint64_t size_bytes,
     d->size_bytes = size_bytes;
     char *vf_autofree phase = NULL;
     int restarts = 0;
-    int rc = vf_cluster_upload_prepare(d, cancel, err);
+    struct vf_error *e = NULL;
+    int rc = vf_cluster_upload_prepare(d, cancel, &e);
     if (rc == 0) {
-        rc = vf_cdi_fetch_upload_state(l->client, l->ns, d->claim, cancel, &restarts, &phase, err);
+        rc = vf_cdi_fetch_upload_state(l->client, l->ns, d->claim, cancel, &restarts, &phase, &e);
     }
     if (rc) {
-        return rc;
+        return vf_cluster_settle(rc, &e, err);
     }
     struct upload *u = vf_xcalloc(1, sizeof *u);
     *u = (struct upload){.disk = d, .cancel = cancel, .restarts = restarts};
@@ -256,10 +301,7 @@ static int open_upload(struct vf_disk_target *target, uint64_t size_bytes,
                                         .fetch_token = fetch_token,
                                         .opaque = u,
                                         .size_bytes = size_bytes,
-                                        /* Up to v1.65 CDI's reader of zstd loses bytes behind a
-                                           first block as small as that of a boot sector and zeros
-                                           (its pull request 4278). */
-                                        .coding = VF_UPLOAD_GZIP,
+                                        .coding = l->coding,
                                         .threads = threads_of_one(l),
                                         .cancel = cancel};
     struct vf_sink *next = NULL;

@@ -110,7 +110,7 @@ static void test_cdi_facts__bad_address_is_invalid(void **state)
         snprintf(config, sizeof config, "{\"status\":{\"uploadProxyURL\":\"%s\"}}", bad[i]);
         assert_int_equal(fetch(config, 404, NULL, &s, &f), VF_INVALID);
         assert_null(f.upload_proxy_url);
-        vf_test_expect_error(s.kube.err, "--upload-proxy-url");
+        vf_test_expect_error(s.kube.err, "--upload-proxy URL");
         vf_test_script_stop(&s);
     }
 }
