@@ -334,7 +334,8 @@ static int prepare_all(struct vf_landing *landing, const struct vf_vm *vm, struc
     }
     l->owner.import = im->name;
     init_disks(l, vm);
-    cJSON *documents = cJSON_CreateArray();
+    cJSON *documents = vf_json_new_array();
+    im->warned = is_launch(l) && !dry_run; /* the worker warns of what the VM loses */
     rc = check_all(l, vm, documents, err);
     if (rc == 0 && dry_run) {
         im->documents = vf_take(documents);
@@ -366,6 +367,11 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
     struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
     struct vf_import *im = landing->im;
     int rc = vf_cancel_check(im->cancel, err);
+    if (is_upload(l)) {
+        vf_report_info(im->reporter, im->vm_name,
+                       "the disks were checked on their way, by TLS and by their checksums; they "
+                       "were not read back");
+    }
     vf_report_phase(im->reporter, im->vm_name, "finish", "making VirtualMachine \"%s\"", im->name);
     for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
