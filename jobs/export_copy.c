@@ -77,6 +77,18 @@ static int copy_once(struct run *r, const struct vf_lease_device *device, struct
 
 /* A broken stream starts over: an export has no ranges. Not when the lease is gone: then no try can
  * help. */
+static bool try_again(const struct run *r, const struct vf_disk_copy *c, struct vf_retry *retry,
+                      int *rc, struct vf_error **err)
+{
+    char *vf_autofree text = *rc == VF_RETRY ? vf_error_format(*err) : NULL;
+    if (!vf_retry_again(retry, rc, err)) {
+        return false;
+    }
+    vf_report_warning(r->x->env->reporter, r->x->vm->name, "%s: the copy broke and starts over: %s",
+                      c->name, text);
+    return true;
+}
+
 static int copy_disk(struct run *r, const struct vf_lease_device *device, struct vf_disk_copy *c,
                      struct vf_error **err)
 {
@@ -89,11 +101,7 @@ static int copy_disk(struct run *r, const struct vf_lease_device *device, struct
         if (rc && rc != VF_CANCELLED) {
             rc = vf_lease_explain(r->x->lease, rc, err);
         }
-        if (rc == VF_RETRY) {
-            vf_report_warning(r->x->env->reporter, r->x->vm->name, "%s: the copy broke (%s)",
-                              c->name, err && *err ? vf_error_message(*err) : "no reason given");
-        }
-    } while (vf_retry_again(&retry, &rc, err));
+    } while (try_again(r, c, &retry, &rc, err));
     return rc;
 }
 

@@ -107,8 +107,8 @@ static int prepare(void *opaque, const struct vf_ovf *ovf, struct vf_disk_copy *
     }
     int rc = vf_import_prepare(im, &ovf->vm, err);
     if (rc == 0) {
-        vf_report_phase(im->reporter, ovf->vm.name, "copy", "%zu disks of \"%s\"", im->n_copies,
-                        ovf->vm.name);
+        vf_report_phase(im->reporter, ovf->vm.name, "copy", "%zu disk%s of \"%s\"", im->n_copies,
+                        im->n_copies == 1 ? "" : "s", ovf->vm.name);
     }
     *ret_copies = im->copies;
     return rc;

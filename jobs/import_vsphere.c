@@ -236,8 +236,9 @@ static int copy_disks(struct vsphere_import *v, struct vf_error **err)
     if (!cancel) {
         return vf_error_set(err, VF_INTERNAL, "no descriptor left");
     }
-    vf_report_phase(im->reporter, v->vm.name, "copy", "%zu disks of \"%s\" by NFC export%s",
-                    im->n_copies, v->vm.name, v->snapshot ? " of the snapshot" : "");
+    vf_report_phase(im->reporter, v->vm.name, "copy", "%zu disk%s of \"%s\" by NFC export%s",
+                    im->n_copies, im->n_copies == 1 ? "" : "s", v->vm.name,
+                    v->snapshot ? " of the snapshot" : "");
     int rc = open_lease(v, err);
     if (rc == 0) {
         struct vf_export_copy x = {.vs = v->vs,

@@ -92,8 +92,14 @@ static const char *reason(const struct vf_http_lane *lane)
 
 static int broken_error(const struct vf_http_lane *lane, struct vf_error **err)
 {
-    curl_off_t got = 0;
+    curl_off_t got = 0, sent = 0;
     curl_easy_getinfo(lane->easy, CURLINFO_SIZE_DOWNLOAD_T, &got);
+    curl_easy_getinfo(lane->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    if (!lane->headers_done && sent > 0) {
+        return vf_error_set(err, VF_RETRY,
+                            "the connection to \"%s\" broke with %lld bytes sent: %s", lane->host,
+                            (long long)sent, reason(lane));
+    }
     return vf_error_set(err, VF_RETRY, "the connection to \"%s\" broke %s %lld bytes: %s",
                         lane->host, lane->headers_done ? "in the body after" : "after",
                         (long long)got, reason(lane));

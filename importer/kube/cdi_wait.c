@@ -82,31 +82,30 @@ static int explain(struct waiting *w, struct vf_error **err)
         return rc;
     }
     vf_error_free(e);
-    tell(w);
     if (h->code) {
         vf_error_set(err, (enum vf_code)h->code, "%s", h->message);
         if (h->hint) {
             vf_error_hint(err, "%s", h->hint);
         }
+        return h->code;
     }
-    return h->code;
+    tell(w);
+    return 0;
 }
 
-static int is_missing(const struct waiting *w, const char *how, struct vf_error **err)
+static int is_missing(const char *how, struct vf_error **err)
 {
-    return vf_error_set(err, VF_MISSING, "%s \"%s\" %s", vf_kube_kind(w->resource), w->wait->name,
-                        how);
+    return vf_error_set(err, VF_MISSING, "it %s", how);
 }
 
 static int look(struct waiting *w, struct vf_error **err)
 {
     const char *uid = vf_kube_uid(w->object);
     if (w->wait->uid && !is(uid, w->wait->uid)) {
-        return vf_error_set(err, VF_CONFLICT, "%s \"%s\" is another one than the one that was made",
-                            vf_kube_kind(w->resource), w->wait->name);
+        return vf_error_set(err, VF_CONFLICT, "it is another one than the one that was made");
     }
     if (vf_kube_is_being_deleted(w->object)) {
-        return is_missing(w, "is being deleted", err);
+        return is_missing("is being deleted", err);
     }
     int rc = w->check(w, w->object, err);
     return rc ? rc : explain(w, err);
@@ -123,9 +122,11 @@ static int on_event(void *opaque, enum vf_kube_event event, const cJSON *object,
         return look(w, err);
     case VF_KUBE_DELETED:
         /* Another one under the name may have been seen before, and was an end. */
-        return is_missing(w, "was deleted", err);
+        return is_missing("was deleted", err);
     case VF_KUBE_SYNCED:
-        return w->object ? 0 : is_missing(w, "is not there", err);
+        return w->object      ? 0
+               : w->wait->uid ? is_missing("is not there any more", err)
+                              : is_missing("is not there", err);
     case VF_KUBE_TICK:
         return look(w, err);
     }
@@ -136,9 +137,9 @@ static int give_up(const struct waiting *w, const char *goal, struct vf_error **
 {
     const char *phase = w->phase && *w->phase ? w->phase : "none";
     const char *message = w->hold.message ? w->hold.message : "";
-    vf_error_set(err, VF_RETRY, "%s did not become %s within %lld s: its phase is %s%s%s",
-                 vf_kube_kind(w->resource), goal, (long long)(w->wait->timeout_ms + 500) / 1000,
-                 phase, *message ? ", " : "", message);
+    vf_error_set(err, VF_RETRY, "it did not become %s within %lld s: its phase is %s%s%s", goal,
+                 (long long)(w->wait->timeout_ms + 500) / 1000, phase, *message ? ", " : "",
+                 message);
     vf_error_set_reason(err, VF_KUBE_REASON_TIMEOUT);
     if (w->hold.hint) {
         vf_error_hint(err, "%s", w->hold.hint);

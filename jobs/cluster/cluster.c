@@ -31,7 +31,7 @@ static int check_namespace(struct vf_kube_client *client, const struct vf_cancel
         return VF_MISSING;
     }
     vf_error_move(err, &e);
-    return rc;
+    return rc ? vf_error_wrap(err, rc, "the API server of %s", vf_kube_client_origin(client)) : 0;
 }
 
 int64_t vf_cluster_timeout_ms(const struct vf_cluster_options *options, int64_t usual_ms)

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 
 import pytest
 import yaml
@@ -150,8 +149,8 @@ def test_off_vm_by_claim_and_started(cluster, prod, to_upload, small, vmferry):
 
 def test_first_consumer__go_on_immediately(cluster, prod, to_upload, small, start, vmferry):
     arguments = ["import", *small.arguments(), "--vm", "off", *to_upload]
-    arguments += ["--storage-class", "rig-wffc", "--cluster-timeout", "20"]
-    result = vmferry(*arguments).failed("off-disk-0", "first consumer", "--bind-immediately")
+    arguments += ["--storage-class", "rig-wffc"]
+    result = vmferry(*arguments, "--cluster-timeout", "8").failed("off-disk-0", "first consumer", "--bind-immediately")
     assert "warning" in result.err and result.err.count("--bind-immediately") == 2, result
     assert ours(cluster, prod) == ([], [])
     vmferry(*arguments, "--bind-immediately").good()
