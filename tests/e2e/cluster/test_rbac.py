@@ -67,7 +67,7 @@ def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, start, vmferr
     vmferry("cleanup", *where, "--all").good()
 
     for account, roles in (
-        ("importer", ["vmferry-importer", "vmferry-proxy-reader", "vmferry-storage-reader"]),
+        ("importer", ["vmferry-importer", "vmferry-proxy-reader", "vmferry-cluster-reader"]),
         ("vmferry-worker", ["vmferry-worker"]),
     ):
         asked = rbac.requests(cluster, prod, account)

@@ -27,7 +27,7 @@ def install(cluster, namespace):
     _bind(cluster, importer, "importer", "Role", "vmferry-importer", namespace)
     name = f"importer-{namespace}"
     _bind(cluster, importer, name, "Role", "vmferry-proxy-reader", "cdi")
-    _bind(cluster, importer, name, "ClusterRole", "vmferry-storage-reader")
+    _bind(cluster, importer, name, "ClusterRole", "vmferry-cluster-reader")
 
 
 def _bind(cluster, subject, name, kind, role, namespace=None):
