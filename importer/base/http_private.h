@@ -113,6 +113,9 @@ int vf_http_lane_wait(struct vf_http_lane *lane, struct vf_http_timer *t, struct
 bool vf_http_lane_is_ready(struct vf_http_lane *lane);
 void vf_http_timer_start(struct vf_http_timer *t, const struct vf_http_lane *lane,
                          int64_t timeout_ms);
+
+/* http_range.c */
+
 /* With headers_done: does a 206 answer the range that was asked? */
 int vf_http_lane_check_range(const struct vf_http_lane *lane, struct vf_error **err);
 
