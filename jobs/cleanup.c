@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/vm/names.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/kube/metadata.h"
@@ -291,8 +292,10 @@ static int look(struct vf_kube_client *client, const struct vf_cleanup_options *
                 const struct vf_cancel *cancel, struct vf_cleanup *c, struct vf_error **err)
 {
     cJSON *items = NULL, *machines = NULL, *instances = NULL;
+    char *vf_autofree import =
+        options->import ? vf_name_to_label(options->import, VF_NAME_VM_MAX) : NULL;
     c->ns = vf_xstrdup(vf_kube_client_namespace(client));
-    int rc = vf_owned_list(client, c->ns, options->import, cancel, &items, err);
+    int rc = vf_owned_list(client, c->ns, import, cancel, &items, err);
     rc = rc ? rc : list_all(client, &vf_kube_virtual_machines, cancel, &machines, err);
     rc = rc ? rc : list_all(client, &vf_kube_virtual_machine_instances, cancel, &instances, err);
     if (rc == 0) {

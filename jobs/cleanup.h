@@ -23,7 +23,7 @@
 
 struct vf_cleanup_options {
     struct vf_cluster_options where;
-    const char *import; /* name of the VirtualMachine; NULL: of all imports */
+    const char *import; /* name of the VM, here or at its source; NULL: of all imports */
     bool complete;      /* complete disks that no VM uses, too */
     bool force;         /* Jobs that run, with what their pods write to */
     bool dry_run;       /* only say what would be done */

@@ -8,6 +8,7 @@
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/kube/client_private.h"
+#include "importer/kube/material.h"
 
 #define DEFAULT_TIMEOUT_MS 60000
 #define DEFAULT_WATCH_S    120
@@ -125,7 +126,7 @@ int vf_kube_call_init(struct vf_kube_call *call, const struct vf_kube_client *cl
 void vf_kube_call_release(struct vf_kube_call *call)
 {
     free(call->url);
-    free(call->body);
+    vf_kube_wipe(call->body); /* may be a Secret */
     call->url = call->body = NULL;
 }
 

@@ -303,6 +303,7 @@ struct world {
     pthread_mutex_t lock; /* guards what follows */
     struct vf_buf deleted;
     bool refuse;
+    const char *selector; /* without it in the query nothing is listed */
     cJSON *jobs, *claims;
 };
 
@@ -321,7 +322,7 @@ static void serve_get(struct world *w, struct vf_test_exchange *x)
         vf_test_answer(x, 404, NULL, "404 page not found\n"); /* CDI is not here */
         return;
     }
-    if (vf_test_target_has(x, "labelSelector=")) {
+    if (vf_test_target_has(x, w->selector)) {
         items = vf_test_target_has(x, "/namespaces/prod/jobs")     ? w->jobs
                 : vf_test_target_has(x, "/persistentvolumeclaims") ? w->claims
                                                                    : NULL;
@@ -362,6 +363,7 @@ static int setup_world(void **state)
                      "\"c\",\"user\":\"u\",\"namespace\":\"prod\"}}],\"current-context\":\"x\"}",
                      vf_test_server_url(w->kube.server), vf_test_server_ca_file(w->kube.server));
     w->kubeconfig = vf_test_make_file(w->dir, "config", text, 0600);
+    w->selector = "labelSelector=";
     w->jobs = vf_json_new_array();
     w->claims = vf_json_new_array();
     cJSON_AddItemToArray(w->jobs, of_import(ended(object("Job", "a-import", NULL)), "a"));
@@ -421,6 +423,21 @@ static void test_cleanup_run__dry_run_touches_nothing(void **state)
     assert_int_equal(c.n_items, 4);
     assert_int_equal(item(&c, "Job", "a-import")->verdict, VF_CLEANUP_REMOVE);
     vf_cleanup_release(&c);
+}
+
+/* By the name that the source has, or the one that came of it. */
+static void test_cleanup_run__import_is_chosen_by_label(void **state)
+{
+    struct world *w = *state;
+    static const char *const names[] = {"Web01", "web01"};
+    w->selector = "vmferry.io%2Fimport%3Dweb01";
+    for (size_t i = 0; i < 2; i++) {
+        struct vf_cleanup c;
+        const struct vf_cleanup_options options = {.import = names[i], .dry_run = true};
+        assert_int_equal(clean(w, options, &c, NULL), 0);
+        assert_int_equal(c.n_items, 4);
+        vf_cleanup_release(&c);
+    }
 }
 
 /* What a Job may still write to stays; the rest goes. */
@@ -486,6 +503,7 @@ int main(void)
         TEST(test_cleanup__what_a_running_job_uses_is_refused),
         WORLD(test_cleanup_run__removes_one_after_the_other),
         WORLD(test_cleanup_run__dry_run_touches_nothing),
+        WORLD(test_cleanup_run__import_is_chosen_by_label),
         WORLD(test_cleanup_run__a_failure_does_not_stop_the_rest),
         WORLD(test_cleanup_run__a_running_job_makes_it_fail),
         WORLD(test_cleanup_run__cancelled_is_told),
