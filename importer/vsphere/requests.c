@@ -91,6 +91,28 @@ void vf_encode_remove_snapshot(struct vf_buf *b, const char *snapshot, bool cons
     vf_soap_close(b, "RemoveSnapshot_Task");
 }
 
+void vf_encode_enable_change_tracking(struct vf_buf *b, const char *vm)
+{
+    vf_soap_open(b, "ReconfigVM_Task", VF_MO_VM, vm);
+    vf_buf_puts(b, "<spec>");
+    vf_soap_put_bool(b, "changeTrackingEnabled", true);
+    vf_buf_puts(b, "</spec>");
+    vf_soap_close(b, "ReconfigVM_Task");
+}
+
+void vf_encode_changed_areas(struct vf_buf *b, const char *vm, const char *snapshot,
+                             int32_t device_key, uint64_t start_offset, const char *change_id)
+{
+    vf_soap_open(b, "QueryChangedDiskAreas", VF_MO_VM, vm);
+    if (snapshot) {
+        vf_soap_put_ref(b, "snapshot", VF_MO_SNAPSHOT, snapshot);
+    }
+    vf_soap_put_int(b, "deviceKey", device_key);
+    vf_soap_put_int(b, "startOffset", (int64_t)start_offset);
+    vf_soap_put_text(b, "changeId", change_id);
+    vf_soap_close(b, "QueryChangedDiskAreas");
+}
+
 void vf_encode_lease_progress(struct vf_buf *b, const char *lease, unsigned percent)
 {
     vf_soap_open(b, "HttpNfcLeaseProgress", VF_MO_LEASE, lease);

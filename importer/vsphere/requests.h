@@ -4,6 +4,7 @@
 #define IMPORTER_VSPHERE_REQUESTS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "importer/base/buf.h"
 
@@ -27,6 +28,11 @@ void vf_encode_wait(struct vf_buf *b, const char *collector, const char *version
 void vf_encode_create_snapshot(struct vf_buf *b, const char *vm, const char *name,
                                const char *description, bool quiesce);
 void vf_encode_remove_snapshot(struct vf_buf *b, const char *snapshot, bool consolidate);
+
+void vf_encode_enable_change_tracking(struct vf_buf *b, const char *vm);
+/* `snapshot` NULL: the VM itself. */
+void vf_encode_changed_areas(struct vf_buf *b, const char *vm, const char *snapshot,
+                             int32_t device_key, uint64_t start_offset, const char *change_id);
 
 void vf_encode_lease_progress(struct vf_buf *b, const char *lease, unsigned percent);
 /* `name` NULL: the VM's own. */
