@@ -233,10 +233,12 @@ static int upload_finish(struct vf_sink *s, struct vf_error **err)
     if (has_reason(e, VF_UPLOAD_REASON_DOUBT) ||
         (d->in_doubt && has_reason(e, VF_UPLOAD_REASON_DONE))) {
         /* The content of every try is the same; the claim tells whether one of them arrived. */
-        vf_report_info(im->reporter, im->vm_name,
-                       "\"%s\": the answer to the upload was lost; asking the claim", d->claim);
-        doubt = d->in_doubt = true;
         wait_ms = wait_ms < DOUBT_TIMEOUT_MS ? wait_ms : DOUBT_TIMEOUT_MS;
+        vf_report_info(im->reporter, im->vm_name,
+                       "\"%s\": the answer to the upload was lost; asking the claim for up to "
+                       "%lld s whether it arrived",
+                       d->claim, (long long)wait_ms / 1000);
+        doubt = d->in_doubt = true;
         vf_error_clear(&e);
         rc = 0;
     }

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from harness import ova
 from harness.cli import wait_until
 from harness.cluster import ApiError, Cluster, Rig
 from harness.disks import MIB
@@ -17,6 +18,7 @@ from test_import_upload import (
     expect_content,
     names,
     ours,
+    package,
     prod,
     proxy,
     snapshots,
@@ -386,6 +388,28 @@ def test_cut_again_and_again__gives_up(cluster, prod, proxy, import_vm):
     result = import_vm("one", *proxy.arguments).wait()
     result.failed("disk 0 (Hard disk 1)", "after 3 tries", "broke with", "hint: ", "load balancer")
     nothing_made(cluster, prod)
+
+
+def test_package_is_read_again_where_it_can_be(
+    cluster, prod, proxy, to_upload, vmferry, tmp_path
+):
+    # The second disk is larger than what sockets hold: the cut is in its middle.
+    members, disks = package(tmp_path, "box", [3 * MIB, 48 * MIB])
+    ova.write_ova(tmp_path / "box.ova", members)
+    arguments = ["import", *to_upload, *proxy.arguments]
+    proxy.faults = [Fault(), Fault(at=MIB, then="cut")]
+    result = vmferry(*arguments, "--ova", tmp_path / "box.ova")
+    assert result.status == 0 and result.err.count("starts over") == 1, result
+    assert len(proxy.requests) == 3, "a disk that has arrived is not sent again"
+    for disk, raw in enumerate(disks):
+        expect_content(cluster, prod, f"box-disk-{disk}", raw)
+
+    proxy.faults = [Fault(), Fault(at=MIB, then="cut")]
+    with open(tmp_path / "box.ova", "rb") as stdin:
+        result = vmferry(*arguments, "--ova", "-", "--name", "piped", stdin=stdin)
+    result.failed("standard input", 'upload into "piped-disk-1"', "broke", "hint: ")
+    assert ours(cluster, prod)[1] == ["box"]
+    assert names(cluster, VOLUMES, prod) == ["box-disk-0", "box-disk-1"]
 
 
 def test_answer_lost__the_claim_is_asked(cluster, prod, small, proxy, import_vm):
