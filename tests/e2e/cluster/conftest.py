@@ -13,8 +13,9 @@ import uuid
 
 import pytest
 
-from harness import cli
+from harness import cli, rbac
 from harness.cluster import Cluster, Rig
+from harness.fault_proxy import FaultProxy
 
 TOP = pathlib.Path(__file__).parents[3]
 BUILD = """
@@ -85,6 +86,31 @@ def namespace(cluster, request):
         for pod in cluster.list("v1/pods", name):
             print(f"--- pod {pod['metadata']['name']}: {json.dumps(pod.get('status'), indent=1)}")
     cluster.delete("v1/namespaces", name)
+
+
+@pytest.fixture
+def prod(cluster, namespace):
+    """A namespace with the rights of deploy/rbac.yaml, for an account "importer"."""
+    rbac.install(cluster, namespace)
+    yield namespace
+    rbac.remove(cluster, namespace)
+
+
+@pytest.fixture
+def to_upload(cluster, prod):
+    """Arguments of vmferry for that account."""
+    kubeconfig = cluster.kubeconfig(service_account=(prod, "importer"), namespace=prod)
+    return ["--to", "upload", "--kubeconfig", kubeconfig]
+
+
+@pytest.fixture
+def proxy(cluster, tmp_path):
+    """What may stand between vmferry and CDI's upload proxy."""
+    with FaultProxy(
+        cluster.ready["upload_proxy"], cluster.ready["upload_proxy_ca"], tmp_path
+    ) as proxy:
+        proxy.arguments = ["--upload-proxy", proxy.url, "--upload-ca-file", proxy.ca_file]
+        yield proxy
 
 
 @pytest.hookimpl(hookwrapper=True)

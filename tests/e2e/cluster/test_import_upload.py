@@ -6,10 +6,10 @@ import signal
 import pytest
 import yaml
 
-from harness import ova, rbac
+from harness import ova
 from harness.cli import wait_until
 from harness.disks import MIB, make_disk, qemu_img
-from harness.fault_proxy import Fault, FaultProxy, Gate
+from harness.fault_proxy import Fault, Gate
 from harness.proxy import file_server
 from harness.vmdk import stream_optimized
 
@@ -18,30 +18,6 @@ INSTANCES = "kubevirt.io/v1/virtualmachineinstances"
 MACHINES = "kubevirt.io/v1/virtualmachines"
 OWNED = "app.kubernetes.io/managed-by=vmferry"
 VOLUMES = "cdi.kubevirt.io/v1beta1/datavolumes"
-
-
-@pytest.fixture
-def prod(cluster, namespace):
-    rbac.install(cluster, namespace)
-    yield namespace
-    rbac.remove(cluster, namespace)
-
-
-@pytest.fixture
-def to_upload(cluster, prod):
-    """Arguments for the account "importer" of that namespace."""
-    kubeconfig = cluster.kubeconfig(service_account=(prod, "importer"), namespace=prod)
-    return ["--to", "upload", "--kubeconfig", kubeconfig]
-
-
-@pytest.fixture
-def proxy(cluster, tmp_path):
-    """What stands between vmferry and CDI's proxy."""
-    with FaultProxy(
-        cluster.ready["upload_proxy"], cluster.ready["upload_proxy_ca"], tmp_path
-    ) as proxy:
-        proxy.arguments = ["--upload-proxy", proxy.url, "--upload-ca-file", proxy.ca_file]
-        yield proxy
 
 
 def names(cluster, resource, namespace):

@@ -2,6 +2,7 @@
 source is as it was (the fixtures see to that), and what is left behind is removed or named."""
 
 import time
+import uuid
 
 import pytest
 
@@ -19,13 +20,8 @@ from test_import_upload import (
     names,
     ours,
     package,
-    prod,
-    proxy,
     snapshots,
-    to_upload,
 )
-
-__all__ = ["prod", "proxy", "to_upload"]
 
 CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 QUOTAS = "v1/resourcequotas"
@@ -508,9 +504,27 @@ def test_api_server_away_in_the_middle_of_the_copy(
     expect_content(cluster, prod, "one-disk-0", small.live_disk("one", 0))
 
 
-def test_api_server_away_while_it_is_waited_for(cluster, prod, small, away, import_vm):
-    cluster.pause("cdi-controller", 8)
-    process = import_vm("off", arguments=away.arguments)
+@pytest.fixture
+def slow_class(cluster):
+    """Its volumes take their time."""
+    name = "slow-" + uuid.uuid4().hex[:8]
+    cluster.create(
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": name},
+            "provisioner": "rig.vmferry.io",
+            "parameters": {"mode": "Filesystem", "delayMs": "6000"},
+        }
+    )
+    yield name
+    cluster.delete("storage.k8s.io/v1/storageclasses", name)
+
+
+def test_api_server_away_while_it_is_waited_for(
+    cluster, prod, small, away, import_vm, slow_class
+):
+    process = import_vm("off", "--storage-class", slow_class, arguments=away.arguments)
     wait_until(lambda: names(cluster, VOLUMES, prod), 30, "the DataVolume")
     away.leave()
     time.sleep(10)
