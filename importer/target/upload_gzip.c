@@ -157,16 +157,17 @@ static int slot_run(void *opaque, struct vf_lane *lane, struct vf_error **err)
 static const struct vf_lane_ops lane_ops = {
     .slot_size = sizeof(struct slot), .init = slot_init, .release = slot_release, .run = slot_run};
 
-static int acquire(struct gzip_coder *c, struct vf_error **err)
+/* The slot that is being filled; NULL: *ret_rc tells why there is none. */
+static struct slot *acquire(struct gzip_coder *c, int *ret_rc, struct vf_error **err)
 {
     void *slot = NULL;
-    int rc = c->filling ? 0 : vf_lane_acquire(c->lane, &slot, err);
+    *ret_rc = c->filling ? 0 : vf_lane_acquire(c->lane, &slot, err);
     if (slot) {
         c->filling = slot;
         c->filling->in_len = 0;
         c->filling->n_zeros = 0;
     }
-    return rc;
+    return c->filling;
 }
 
 static void submit(struct gzip_coder *c)
@@ -180,11 +181,11 @@ static void submit(struct gzip_coder *c)
 static int fill(struct gzip_coder *c, const unsigned char *buf, size_t len, struct vf_error **err)
 {
     while (len) {
-        int rc = acquire(c, err);
-        if (rc) {
+        int rc = 0;
+        struct slot *s = acquire(c, &rc, err);
+        if (!s) {
             return rc;
         }
-        struct slot *s = c->filling;
         size_t n = len < PIECE_BYTES - s->in_len ? len : PIECE_BYTES - s->in_len;
         if (buf) {
             memcpy(s->in + s->in_len, buf, n);
@@ -214,9 +215,10 @@ static int gzip_zero(struct vf_upload_coder *coder, uint64_t length_bytes, struc
         return fill(c, NULL, (size_t)length_bytes, err);
     }
     submit(c);
-    int rc = acquire(c, err);
-    if (!rc) {
-        c->filling->n_zeros = length_bytes;
+    int rc = 0;
+    struct slot *s = acquire(c, &rc, err);
+    if (s) {
+        s->n_zeros = length_bytes;
         submit(c);
     }
     return rc;

@@ -205,7 +205,7 @@ static struct vf_import_options options_of(const struct import_args *args)
 static int put_documents(struct vf_cli *cli, const cJSON *documents, struct vf_error **err)
 {
     size_t n = (size_t)cJSON_GetArraySize(documents);
-    const cJSON **list = vf_xcalloc(n, sizeof *list);
+    const cJSON **list = vf_xcalloc(n, sizeof(const cJSON *));
     char *vf_autofree text = NULL;
     const cJSON *document;
     size_t i = 0;

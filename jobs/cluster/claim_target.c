@@ -64,7 +64,7 @@ static int check_owner(struct vf_cluster_disk *d, const struct vf_cancel *cancel
 int vf_cluster_claim_prepare(struct vf_cluster_disk *d, const struct vf_cancel *cancel,
                              struct vf_error **err)
 {
-    struct vf_claim_info info;
+    struct vf_claim_info info = {.mode = VF_CLAIM_FILESYSTEM};
     struct vf_import *im = d->landing->landing.im;
     int rc = check_owner(d, cancel, err);
     if (rc == 0) {

@@ -50,16 +50,13 @@ static void start(struct world *w, const struct vf_test_route *routes)
     w->landing.ns = "prod";
     w->landing.owner = (struct vf_owner){.source_vm = "Web01", .source_uuid = "mine"};
     w->disk = (struct vf_vm_disk){.capacity_bytes = 1 << 20};
-    w->vm = (struct vf_vm){
-        .name = (char[]){"Web01"}, .instance_uuid = (char[]){"mine"}, .disks = &w->disk};
+    w->vm = (struct vf_vm){.name = vf_xstrdup("Web01"), .instance_uuid = vf_xstrdup("mine")};
+    w->vm.disks = &w->disk;
     w->vm.n_disks = 1;
 }
 
 static int settle(struct world *w, bool look)
 {
-    /* The VM's strings are of the frame that made them. */
-    w->vm.name = (char[]){"Web01"};
-    w->vm.instance_uuid = (char[]){"mine"};
     return vf_cluster_settle_names(&w->landing, &w->vm, look, &w->err);
 }
 
@@ -67,6 +64,8 @@ static void stop(struct world *w)
 {
     vf_error_free(w->err);
     free(w->im.name);
+    free(w->vm.name);
+    free(w->vm.instance_uuid);
     vf_test_script_stop(&w->script);
 }
 
