@@ -487,6 +487,19 @@ def test_api_server_that_is_not_there(away, import_vm):
     assert result.seconds < 20
 
 
+def test_api_server_that_knows_us_not(cluster, prod, import_vm, tmp_path):
+    def refused(kubeconfig, *words):
+        arguments = ["--to", "upload", "--kubeconfig", kubeconfig]
+        result = import_vm("off", arguments=arguments).wait(30)
+        result.failed("the API server of context", *words)
+        assert result.seconds < 10
+
+    config = cluster.kubeconfig(token="expired-and-secret", namespace=prod)
+    refused(config, "Unauthorized", "hint: log in again")
+    config = cluster.kubeconfig(namespace=prod, ca=make_certificate(tmp_path, "other"))
+    refused(config, "certificate", "not trusted", "hint: ")
+
+
 def test_api_server_away_in_the_middle_of_the_copy(
     cluster, prod, small, proxy, away, import_vm
 ):
