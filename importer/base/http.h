@@ -68,9 +68,11 @@ struct vf_http_request {
     bool once;
     /* Byte range asked for, both ends included; a last of UINT64_MAX is the end of the object. Last
      * before first is VF_RANGE; another 2xx than 206 is VF_UNSUPPORTED, before its body is read;
-     * a 206 for other bytes is VF_INVALID. */
+     * a 206 with a content coding too; a 206 for other bytes is VF_INVALID. */
     bool use_range;
     uint64_t range_first, range_last;
+    /* The whole object's size: a 206 that tells another one is VF_CONFLICT; 0: not looked at. */
+    uint64_t range_total_bytes;
 };
 
 struct vf_http_response {

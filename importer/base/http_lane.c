@@ -270,6 +270,7 @@ static int set_range(struct vf_http_lane *lane, const struct vf_http_request *re
     }
     lane->range_first = req->range_first;
     lane->range_last = req->range_last;
+    lane->range_total_bytes = req->range_total_bytes;
     if (req->range_last == UINT64_MAX) {
         snprintf(text, sizeof text, "%llu-", (unsigned long long)req->range_first);
     } else {

@@ -56,6 +56,7 @@ struct vf_http_lane {
     bool has_no_body; /* HEAD */
     bool use_range;
     uint64_t range_first, range_last;
+    uint64_t range_total_bytes; /* 0: any */
     const struct vf_cancel *cancel;
     unsigned stall_timeout_ms;
     int64_t deadline_ms;        /* of a stream; INT64_MAX: none */

@@ -34,6 +34,12 @@ static void answer_range(struct vf_test_exchange *x, const char *kind)
         vf_test_answer(x, 206, "Content-Range: bytes 2-10/11\r\n", text);
     } else if (strcmp(kind, "untold") == 0) {
         vf_test_answer(x, 206, NULL, "cde");
+    } else if (strcmp(kind, "of-unknown") == 0) {
+        vf_test_answer(x, 206, "Content-Range: bytes 2-4/*\r\n", "cde");
+    } else if (strcmp(kind, "of-nonsense") == 0) {
+        vf_test_answer(x, 206, "Content-Range: bytes 2-4/many\r\n", "cde");
+    } else if (strcmp(kind, "encoded") == 0) {
+        vf_test_answer(x, 206, "Content-Range: bytes 2-4/10\r\nContent-Encoding: gzip\r\n", "cde");
     } else if (strcmp(kind, "beyond") == 0) {
         vf_test_answer(x, 416, "Content-Range: bytes */10\r\n", "no");
     } else {
@@ -349,9 +355,30 @@ static void test_http_fetch__range_is_checked(void **state)
     assert_int_equal(get_range(f, "/range/longer", 2, 4), VF_INVALID);
     assert_int_equal(get_range(f, "/range/longer", 2, UINT64_MAX), 0);
     assert_int_equal(get_range(f, "/range/untold", 2, 4), VF_INVALID);
+    assert_int_equal(get_range(f, "/range/of-nonsense", 2, 4), VF_INVALID);
     assert_int_equal(get_range(f, "/range/right", 4, 2), VF_RANGE);
     assert_int_equal(get_range(f, "/range/beyond", 20, 24), 0);
     assert_int_equal(f->response.status, 416);
+}
+
+static void test_http_fetch__range_of_another_size_is_conflict(void **state)
+{
+    struct fixture *f = *state;
+    struct vf_http_request req = {
+        .use_range = true, .range_first = 2, .range_last = 4, .range_total_bytes = 10};
+    assert_int_equal(fetch(f, req, "/range/right"), 0);
+    assert_int_equal(fetch(f, req, "/range/of-unknown"), 0);
+    req.range_total_bytes = 11;
+    assert_int_equal(fetch(f, req, "/range/right"), VF_CONFLICT);
+    assert_non_null(strstr(vf_error_message(f->err), "10 bytes in all where 11"));
+    assert_int_equal(fetch(f, req, "/range/of-unknown"), 0);
+    assert_int_equal(fetch(f, req, "/range/other"), VF_INVALID);
+}
+
+static void test_http_fetch__range_of_encoded_content_is_unsupported(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(get_range(f, "/range/encoded", 2, 4), VF_UNSUPPORTED);
 }
 
 static void test_http_fetch__range_is_sent(void **state)
@@ -588,6 +615,8 @@ int main(void)
         with_server(test_http_fetch__answer_over_ceiling_is_space),
         with_server(test_http_fetch__headers_over_ceiling_is_space),
         with_server(test_http_fetch__range_is_checked),
+        with_server(test_http_fetch__range_of_another_size_is_conflict),
+        with_server(test_http_fetch__range_of_encoded_content_is_unsupported),
         with_server(test_http_fetch__range_is_sent),
         with_server(test_http_fetch__connection_is_kept),
         with_server(test_http_fetch__closed_idle_connection_is_replaced),
