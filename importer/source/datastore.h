@@ -57,7 +57,8 @@ struct vf_datastore_options {
      * NULL: 20 tries within 5 minutes, which a vCenter's restart fits into. */
     const struct vf_retry_policy *retry;
     unsigned timeout_ms;            /* one request; 0: 5 minutes. The client's stall time stands */
-    const struct vf_cancel *cancel; /* NULL: the client's; must outlive the disk */
+    const struct vf_cancel *cancel; /* may be NULL; must outlive the disk. The client's own ends
+                                       requests, but no wait between them */
 };
 
 /* Probe a file and make a disk of it: its size by HEAD, its first and last sector by GET. Strings
