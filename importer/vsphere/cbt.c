@@ -194,8 +194,10 @@ static void demand_full_copy(struct vf_cbt_answer *a, enum vf_full_copy why,
  * tracking, NotSupported for a datastore without one, and whatever else field reports tell of. */
 static bool is_of_the_tracking(int rc, const struct vf_error *e)
 {
-    static const char *const others[] = {"ManagedObjectNotFound", "NotFound", "InvalidPowerState",
-                                         "InvalidState", "RequestCanceled"};
+    static const char *const others[] = {
+        "ManagedObjectNotFound", "NotFound",        "InvalidPowerState",
+        "InvalidState",          "RequestCanceled", VF_HTTP_REASON_NOT_SENT,
+    };
     if (!vf_error_reason(e) || rc == VF_AUTH || rc == VF_RETRY || rc == VF_CANCELLED) {
         return false;
     }

@@ -127,6 +127,27 @@ static void test_request__snapshot_name_is_escaped_as_vsphere_wants(void **state
                "</RemoveSnapshot_Task>");
 }
 
+static void test_request__change_tracking(void **state)
+{
+    (void)state;
+    struct vf_buf b;
+    vf_buf_init(&b, 1 << 20);
+    vf_encode_enable_change_tracking(&b, "vm-1");
+    expect(&b, "<ReconfigVM_Task xmlns=\"urn:vim25\"><_this type=\"VirtualMachine\">vm-1</_this>"
+               "<spec><changeTrackingEnabled>true</changeTrackingEnabled></spec>"
+               "</ReconfigVM_Task>");
+    vf_encode_changed_areas(&b, "vm-1", "snapshot-2", 2000, UINT64_C(70368744177664), "a <b/1");
+    expect(&b, "<QueryChangedDiskAreas xmlns=\"urn:vim25\">"
+               "<_this type=\"VirtualMachine\">vm-1</_this>"
+               "<snapshot type=\"VirtualMachineSnapshot\">snapshot-2</snapshot>"
+               "<deviceKey>2000</deviceKey><startOffset>70368744177664</startOffset>"
+               "<changeId>a &lt;b/1</changeId></QueryChangedDiskAreas>");
+    vf_encode_changed_areas(&b, "vm-1", NULL, 16000, 0, "*");
+    expect(&b, "<QueryChangedDiskAreas xmlns=\"urn:vim25\">"
+               "<_this type=\"VirtualMachine\">vm-1</_this><deviceKey>16000</deviceKey>"
+               "<startOffset>0</startOffset><changeId>*</changeId></QueryChangedDiskAreas>");
+}
+
 static void test_request__lease_and_descriptor(void **state)
 {
     (void)state;
@@ -176,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_request__retrieve_and_continue),
         cmocka_unit_test(test_request__filter_and_wait),
         cmocka_unit_test(test_request__snapshot_name_is_escaped_as_vsphere_wants),
+        cmocka_unit_test(test_request__change_tracking),
         cmocka_unit_test(test_request__lease_and_descriptor),
         cmocka_unit_test(test_request__references_cannot_break_out),
         cmocka_unit_test(test_request__over_the_ceiling_is_told),
