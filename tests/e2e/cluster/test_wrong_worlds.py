@@ -250,7 +250,7 @@ def test_quota_of_claims(cluster, prod, import_vm):
     cluster.create(quota, prod)
     used = lambda found: found and "used" in found.get("status", {})  # noqa: E731
     cluster.watch_until(QUOTAS, "one", used, prod)
-    result = import_vm("off", "--cluster-timeout", 12).wait()
+    result = import_vm("off", "--cluster-timeout", 16).wait()
     result.failed('"off-disk-0"', "exceeded quota: one", "hint: ", "ResourceQuota")
     nothing_made(cluster, prod)
 
