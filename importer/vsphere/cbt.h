@@ -32,7 +32,8 @@ enum vf_cbt_state {
 enum vf_cbt_state vf_cbt_get_state(const struct vf_vm *vm, const struct vf_vm_disk *disk);
 
 /* Some disk is WAITING: tracking that was asked for begins when the disks are next opened, which is
- * at a power-on, a resume, a migration, or when a snapshot is made and removed. */
+ * at a power-on, a resume, a migration, or when a snapshot is made and removed. One that stays so
+ * after that has tracking switched off for itself ("scsi0:0.ctkEnabled"): it is copied in full. */
 bool vf_cbt_is_stun_due(const struct vf_vm *vm);
 
 /* Ask for tracking of all disks (ReconfigVM_Task). Changes nothing when it is on already;

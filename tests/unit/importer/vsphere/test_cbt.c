@@ -97,11 +97,11 @@ static void test_fetch_areas__asks_on_until_the_end(void **state)
     (void)state;
     struct vf_cbt_answer a;
     RUN(&a, WINDOW("0", "1048576", AREA("65536", "65536")), WINDOW("1048576", "65536", ""),
-        VF_TEST_SOAP_RESET, /* repeated */
+        VF_TEST_SOAP_RESET, VF_TEST_SOAP_RAW "503 busy", /* both asked again */
         WINDOW("1114112", "3080192", AREA("1114112", "512") AREA("4128768", "65536")));
     assert_int_equal(a.why, VF_FULL_COPY_NOT_NEEDED);
     assert_null(a.detail);
-    assert_string_equal(plan.asked, "0 1048576 1114112 1114112 ");
+    assert_string_equal(plan.asked, "0 1048576 1114112 1114112 1114112 ");
     assert_int_equal(a.areas.n, 3);
     assert_int_equal(a.areas.list[2].offset_bytes, 4128768);
     assert_int_equal(a.areas.total_bytes, 65536 + 512 + 65536);
@@ -325,7 +325,7 @@ static void test_state__of_each_disk(void **state)
 
 struct world {
     const char *vm;
-    bool answer_lost; /* of the first reconfiguration */
+    bool answer_lost; /* of the first two reconfigurations */
     struct vf_test_soap *soap;
     struct vf_vsphere *vs;
 };
@@ -337,8 +337,9 @@ static const char *play_vm(const struct vf_test_soap_call *c, void *opaque)
         return w->vm;
     }
     if (strcmp(c->method, "ReconfigVM_Task") == 0) {
-        return w->answer_lost && c->nth == 1 ? VF_TEST_SOAP_RESET
-                                             : "<returnval type=\"Task\">task-1</returnval>";
+        return w->answer_lost && c->nth == 1   ? VF_TEST_SOAP_RESET
+               : w->answer_lost && c->nth == 2 ? VF_TEST_SOAP_RAW "503 busy"
+                                               : "<returnval type=\"Task\">task-1</returnval>";
     }
     if (strcmp(c->method, "CreatePropertyCollector") == 0) {
         return "<returnval type=\"PropertyCollector\">pc-2</returnval>";
@@ -378,7 +379,7 @@ static void test_enable__lost_answer_is_asked_again(void **state)
     start(&w);
     assert_int_equal(vf_cbt_enable(w.vs, "vm-1", &changed, NULL), 0);
     assert_true(changed);
-    assert_int_equal(vf_test_soap_count(w.soap, "ReconfigVM_Task"), 2);
+    assert_int_equal(vf_test_soap_count(w.soap, "ReconfigVM_Task"), 3);
     stop(&w);
 }
 

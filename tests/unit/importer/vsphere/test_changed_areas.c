@@ -93,6 +93,14 @@ static void test_areas__whole_disk_replaces_all(void **state)
     expect(&a, 0, 0, 70000);
     assert_int_equal(a.total_bytes, 70000);
     vf_areas_release(&a);
+    vf_areas_init(&a, 70000, 2);
+    for (uint64_t i = 0; i < 4; i++) {
+        add(&a, i * 8192, 512);
+    }
+    assert_true(a.gap_bytes > 0);
+    vf_areas_set_whole(&a);
+    assert_int_equal(a.gap_bytes, 0); /* nothing was joined */
+    vf_areas_release(&a);
     vf_areas_init(&a, 0, VF_AREAS_MAX);
     vf_areas_set_whole(&a);
     assert_int_equal(a.n, 0);
