@@ -373,6 +373,8 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
                        "were not read back");
     }
     vf_report_phase(im->reporter, im->vm_name, "finish", "making VirtualMachine \"%s\"", im->name);
+    /* From here on the disks are worth more than a tidy namespace. */
+    l->keep = rc == 0;
     for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
         d->size_bytes = im->copies[i].size_bytes;
@@ -381,8 +383,6 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
         rc = wrap_disk(d, rc, err);
     }
     if (rc == 0) {
-        /* From here on the disks are worth more than a tidy namespace. */
-        l->keep = true;
         rc = vf_cluster_make_machine(l, vm, err);
     }
     if (rc && l->keep && !l->whole) {

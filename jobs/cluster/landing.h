@@ -24,6 +24,7 @@
 #define VF_CLUSTER_SUCCEEDED_TIMEOUT_MS (30 * 60 * 1000)
 #define VF_CLUSTER_DELETE_TIMEOUT_MS    (2 * 60 * 1000)
 #define VF_CLUSTER_START_TIMEOUT_MS     (5 * 60 * 1000)
+#define VF_CLUSTER_CREATE_TIMEOUT_MS    (5 * 60 * 1000)
 
 struct vf_landing_cluster;
 

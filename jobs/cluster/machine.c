@@ -1,10 +1,12 @@
 /* The VirtualMachine at the end. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "converters/vm/manifest.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
+#include "importer/base/retry.h"
 #include "importer/kube/quantity.h"
 #include "importer/kube/resources.h"
 #include "importer/kube/virtual_machine.h"
@@ -158,6 +160,31 @@ static int start_machine(struct vf_landing_cluster *l, struct vf_error **err)
     return 0;
 }
 
+/* After hours of copying a webhook that restarts is waited for. */
+static int create(struct vf_landing_cluster *l, const cJSON *object, struct vf_error **err)
+{
+    struct vf_import *im = l->landing.im;
+    const struct vf_retry_policy policy = {
+        .max_tries = UINT_MAX,
+        .first_wait_ms = 1000,
+        .timeout_ms =
+            vf_cluster_timeout_ms(&im->options->cluster.where, VF_CLUSTER_CREATE_TIMEOUT_MS)};
+    struct vf_retry retry;
+    bool told = false;
+    int rc;
+    vf_retry_init(&retry, &policy, im->cancel);
+    do {
+        rc = vf_virtual_machine_create(l->client, l->ns, object, false, im->cancel, NULL, err);
+        if (rc == VF_RETRY && !told) {
+            told = true;
+            vf_report_warning(im->reporter, im->vm_name,
+                              "the VirtualMachine is not taken yet, and tried again: %s",
+                              err && *err ? vf_error_message(*err) : "no reason given");
+        }
+    } while (vf_retry_again(&retry, &rc, err));
+    return rc;
+}
+
 int vf_cluster_make_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
                             struct vf_error **err)
 {
@@ -165,7 +192,7 @@ int vf_cluster_make_machine(struct vf_landing_cluster *l, const struct vf_vm *vm
     cJSON *object = NULL;
     int rc = vf_cluster_build_machine(l, vm, &object, err);
     if (rc == 0) {
-        rc = vf_virtual_machine_create(l->client, l->ns, object, false, im->cancel, NULL, err);
+        rc = create(l, object, err);
     }
     cJSON_Delete(object);
     if (rc) {
