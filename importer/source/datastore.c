@@ -13,11 +13,15 @@
  * each time before it breaks does not hold a read for ever. */
 #define PROGRESS_BYTES (64u << 10)
 
+/* Once a file was read, status 500 is a server in trouble for so many tries, a locked file then. */
+#define MAX_STATUS_500 6
+
 /* What of a read is still to come. */
 struct reading {
     char *at;
     size_t left;
     uint64_t offset;
+    unsigned n_500; /* since the last answer */
 };
 
 /* As far as the answer goes. */
@@ -56,6 +60,12 @@ static int read_part(struct vf_datastore *d, const struct vf_http_request *req, 
     return rc;
 }
 
+static bool has_reason(const struct vf_error *e, const char *reason)
+{
+    const char *own = vf_error_reason(e);
+    return own && strcmp(own, reason) == 0;
+}
+
 static int try_read(struct vf_datastore *d, struct reading *r, struct vf_error **err)
 {
     struct vf_http_request req = {.use_range = true,
@@ -63,20 +73,23 @@ static int try_read(struct vf_datastore *d, struct reading *r, struct vf_error *
                                   .range_last = r->offset + r->left - 1,
                                   .range_total_bytes = d->base.size_bytes,
                                   .deadline_ms = vf_clock_ms() + d->timeout_ms};
-    return vf_datastore_send(d, &req, false, read_part, r, err);
+    bool patient = r->n_500 + 1 < MAX_STATUS_500;
+    int rc = vf_datastore_send(d, &req, patient, read_part, r, err);
+    r->n_500 = has_reason(*err, VF_DATASTORE_LOCKED) ? r->n_500 + 1 : 0;
+    return rc;
 }
 
 static int read_all(struct vf_datastore *d, struct reading *r, struct vf_error **err)
 {
     struct vf_retry retry;
     int rc;
-    vf_retry_init(&retry, &d->policy, d->cancel);
+    vf_retry_init(&retry, &d->read_policy, d->cancel);
     do {
         size_t before = r->left;
         rc = try_read(d, r, err);
         size_t got = before - r->left;
         if (got >= PROGRESS_BYTES) {
-            vf_retry_init(&retry, &d->policy, d->cancel);
+            vf_retry_init(&retry, &d->read_policy, d->cancel);
         } else if (!rc && r->left) {
             rc =
                 vf_error_set(err, VF_RETRY, "%zu bytes came where %zu were asked for", got, before);
@@ -140,8 +153,10 @@ static const struct vf_disk_ops ops = {
 
 static struct vf_datastore *make(const struct vf_datastore_options *o)
 {
-    static const struct vf_retry_policy policy = {
-        .max_tries = 20, .first_wait_ms = 250, .max_wait_ms = 15000, .timeout_ms = 300000};
+    static const struct vf_retry_policy of_probe = {
+        .max_tries = 6, .first_wait_ms = 250, .max_wait_ms = 15000, .timeout_ms = 60000};
+    static const struct vf_retry_policy of_read = {
+        .max_tries = 200, .first_wait_ms = 250, .max_wait_ms = 15000, .timeout_ms = 900000};
     struct vf_datastore *d = vf_xcalloc(1, sizeof *d);
     *d = (struct vf_datastore){
         .base = {.ops = &ops},
@@ -149,17 +164,12 @@ static struct vf_datastore *make(const struct vf_datastore_options *o)
         .cancel = o->cancel,
         .cookie = o->cookie,
         .cookie_opaque = o->cookie_opaque,
-        .policy = o->retry ? *o->retry : policy,
+        .probe_policy = o->retry ? *o->retry : of_probe,
+        .read_policy = o->retry ? *o->retry : of_read,
         .timeout_ms = o->timeout_ms ? o->timeout_ms : DEFAULT_TIMEOUT_MS,
     };
     vf_datastore_gate_init(&d->gate, o->max_requests ? o->max_requests : VF_DATASTORE_REQUESTS);
     return d;
-}
-
-static bool is_missing_file(const struct vf_error *e)
-{
-    const char *reason = vf_error_reason(e);
-    return reason && strcmp(reason, VF_DATASTORE_MISSING) == 0;
 }
 
 /* vSphere reads the query's values decoded twice. A server that decodes once finds nothing under
@@ -173,7 +183,7 @@ static int probe(struct vf_datastore *d, const struct vf_datastore_options *o,
     int rc = vf_datastore_probe(d, o->size_bytes, &d->base.size_bytes, &failure);
     char *vf_autofree once = vf_datastore_encode_url(o->scheme, o->authority, o->dc_path, datastore,
                                                      path, VF_DATASTORE_ONCE);
-    if (is_missing_file(failure) && strcmp(once, d->url) != 0) {
+    if (has_reason(failure, VF_DATASTORE_MISSING) && strcmp(once, d->url) != 0) {
         free(d->url);
         d->url = vf_take(once);
         rc = vf_datastore_probe(d, o->size_bytes, &d->base.size_bytes, &second);

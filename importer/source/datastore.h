@@ -54,7 +54,8 @@ struct vf_datastore_options {
 
     unsigned max_requests; /* under way at once; 0: VF_DATASTORE_REQUESTS */
     /* Of each read, until it has brought another 64 KiB: then tries and time count from the start.
-     * NULL: 20 tries within 5 minutes, which a vCenter's restart fits into. */
+     * Of each question at the opening too. NULL: 200 tries within 15 minutes, which a vCenter's
+     * restart fits into; 6 within a minute at the opening. */
     const struct vf_retry_policy *retry;
     unsigned timeout_ms;            /* one request; 0: 5 minutes. The client's stall time stands */
     const struct vf_cancel *cancel; /* may be NULL; must outlive the disk. The client's own ends
@@ -74,8 +75,8 @@ struct vf_datastore_options {
  * is one request, which goes straight into the caller's buffer and after a break goes on where it
  * broke. Those beyond max_requests wait; a server that answers 503 or 429 lowers that limit for a
  * while. Extents are all data: nothing is known about a flat file. pread gives the errors above
- * too, VF_RETRY once its tries are used up, VF_CONFLICT (size) when the file's size changed,
- * VF_CANCELLED soon after a cancellation. */
+ * too: locked after the sixth status 500 in a row, size when the file's has changed. VF_RETRY once
+ * its tries are used up; VF_CANCELLED soon after a cancellation. */
 int vf_datastore_open(const struct vf_datastore_options *options, struct vf_disk **ret_disk,
                       struct vf_error **err);
 

@@ -11,7 +11,7 @@ struct vf_datastore {
     const struct vf_cancel *cancel;
     vf_datastore_cookie_fn *cookie;
     void *cookie_opaque;
-    struct vf_retry_policy policy;
+    struct vf_retry_policy probe_policy, read_policy;
     unsigned timeout_ms;
     char *authority;
     char *name; /* "[datastore1] web01/web01-flat.vmdk" */
@@ -26,9 +26,10 @@ typedef int vf_datastore_send_fn(struct vf_datastore *d, const struct vf_http_re
 /* datastore_request.c */
 
 /* One try of `send` to d->url, with the session's cookie, renewed when it is refused, and a place
- * at the gate. A refusal of the file gets its reason and hint; while `probing`, status 500 is one,
- * and later a server in trouble, which is worth another try. */
-int vf_datastore_send(struct vf_datastore *d, const struct vf_http_request *req, bool probing,
+ * at the gate. A refusal of the file gets its reason and hint. To the `patient` status 500 is a
+ * server in trouble, which is worth another try; to others a file that is locked. *err must be
+ * wanted. */
+int vf_datastore_send(struct vf_datastore *d, const struct vf_http_request *req, bool patient,
                       vf_datastore_send_fn *send, void *opaque, struct vf_error **err);
 
 /* datastore_probe.c */

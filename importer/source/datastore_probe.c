@@ -40,9 +40,9 @@ static int ask(struct probe *p, struct vf_error **err)
     struct vf_retry retry;
     int rc;
     vf_http_response_release(&p->response);
-    vf_retry_init(&retry, &d->policy, d->cancel);
+    vf_retry_init(&retry, &d->probe_policy, d->cancel);
     do {
-        rc = vf_datastore_send(d, &req, true, fetch, &p->response, err);
+        rc = vf_datastore_send(d, &req, false, fetch, &p->response, err);
     } while (vf_retry_again(&retry, &rc, err));
     return rc;
 }

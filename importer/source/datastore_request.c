@@ -46,13 +46,13 @@ static const struct refusal *find_refusal(const struct vf_error *e)
     return code == VF_UNSUPPORTED ? &no_ranges : code == VF_CONFLICT ? &size : NULL;
 }
 
-static void explain(bool probing, struct vf_error **failure)
+static void explain(bool patient, struct vf_error **failure)
 {
     const struct refusal *r = find_refusal(*failure);
     if (!r) {
         return;
     }
-    bool again = vf_error_code(*failure) == VF_RETRY && !probing;
+    bool again = vf_error_code(*failure) == VF_RETRY && patient;
     if (!again && r->code != vf_error_code(*failure)) {
         struct vf_error *told = NULL;
         vf_error_set(&told, r->code, "%s", vf_error_message(*failure));
@@ -76,7 +76,7 @@ static enum vf_datastore_outcome outcome_of(const struct vf_error *failure)
 }
 
 /* Sends until a cookie is taken. Of the callback's own failures nothing is made. */
-static int send_authorized(struct vf_datastore *d, struct vf_http_request *req, bool probing,
+static int send_authorized(struct vf_datastore *d, struct vf_http_request *req, bool patient,
                            vf_datastore_send_fn *send, void *opaque,
                            enum vf_datastore_outcome *ret_outcome, struct vf_error **failure)
 {
@@ -98,11 +98,11 @@ static int send_authorized(struct vf_datastore *d, struct vf_http_request *req, 
     }
     vf_secret_free(cookie);
     *ret_outcome = outcome_of(*failure);
-    explain(probing, failure);
+    explain(patient, failure);
     return vf_error_code(*failure);
 }
 
-int vf_datastore_send(struct vf_datastore *d, const struct vf_http_request *req, bool probing,
+int vf_datastore_send(struct vf_datastore *d, const struct vf_http_request *req, bool patient,
                       vf_datastore_send_fn *send, void *opaque, struct vf_error **err)
 {
     /* Of an encoded file a range would be one of other bytes. */
@@ -120,7 +120,7 @@ int vf_datastore_send(struct vf_datastore *d, const struct vf_http_request *req,
     own.cancel = d->cancel;
     rc = vf_inject("datastore.read", &failure);
     if (!rc) {
-        rc = send_authorized(d, &own, probing, send, opaque, &outcome, &failure);
+        rc = send_authorized(d, &own, patient, send, opaque, &outcome, &failure);
     }
     vf_datastore_gate_leave(&d->gate, era, outcome);
     vf_error_move(err, &failure);

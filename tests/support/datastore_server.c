@@ -137,7 +137,8 @@ static int give_cookie(void *opaque, const struct vf_secret *refused, struct vf_
 {
     struct datastore_fixture *f = opaque;
     char text[64];
-    if (f->cookie_code) {
+    if (f->cookie_times) {
+        f->cookie_times--;
         vf_error_set(err, f->cookie_code, "no login");
         vf_error_set_http_status(err, 500);
         return f->cookie_code;

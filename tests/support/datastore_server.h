@@ -45,6 +45,7 @@ struct datastore_fixture {
     int head_status;         /* of HEAD, when not 200 */
     size_t head_more;        /* what HEAD says too much */
     int cookie_code;         /* the callback fails so */
+    unsigned cookie_times;   /* so many times */
 
     pthread_mutex_t lock; /* of all below */
     enum mischief mischief;

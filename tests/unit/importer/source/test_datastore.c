@@ -220,9 +220,21 @@ static void test_open__failure_to_get_a_cookie_stays_what_it_is(void **state)
 {
     struct datastore_fixture *f = *state;
     f->cookie_code = VF_AUTH;
+    f->cookie_times = 1;
     assert_int_equal(datastore_open_plainly(f), VF_AUTH);
     assert_null(vf_error_reason(f->err)); /* its status 500 is of no file */
     assert_int_equal(vf_test_server_requests(f->server), 0);
+}
+
+static void test_open__waits_for_a_cookie_that_may_come(void **state)
+{
+    struct datastore_fixture *f = *state;
+    f->cookie_code = VF_RETRY;
+    f->cookie_times = 3;
+    assert_int_equal(datastore_open_plainly(f), 0);
+    f->cookie_times = 4;
+    assert_int_equal(datastore_open_plainly(f), VF_RETRY);
+    assert_null(vf_error_reason(f->err));
 }
 
 static void test_open__cancelled_is_cancelled(void **state)
@@ -261,6 +273,7 @@ int main(void)
         with_server(test_open__renews_a_session_that_expired),
         with_server(test_open__cookies_that_are_never_taken_are_an_error),
         with_server(test_open__failure_to_get_a_cookie_stays_what_it_is),
+        with_server(test_open__waits_for_a_cookie_that_may_come),
         with_server(test_open__cancelled_is_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

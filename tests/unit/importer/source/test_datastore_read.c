@@ -13,6 +13,7 @@
 
 #include "importer/base/clock.h"
 #include "importer/base/mem.h"
+#include "importer/source/datastore_private.h"
 #include "tests/support/check.h"
 #include "tests/support/datastore_server.h"
 
@@ -154,14 +155,43 @@ static void test_pread__file_that_is_refused_from_now_on_is_told(void **state)
     check_ends(f, STATUS, VF_CONFLICT, VF_DATASTORE_SIZE);
 }
 
-static void test_pread__status_500_is_tried_again(void **state)
+static void test_pread__status_500_is_tried_again_but_not_for_ever(void **state)
 {
     struct datastore_fixture *f = *state;
+    struct vf_retry_policy retry;
+    struct vf_datastore_options o = datastore_options(f, &retry);
+    retry.max_tries = 100;
+    assert_int_equal(datastore_open(f, &o), 0);
     f->status = 500;
-    assert_int_equal(gets_of_read(f, STATUS, 3), 4);
+    assert_int_equal(gets_of_read(f, STATUS, 5), 6);
+    f->n_gets = 0;
     datastore_order(f, STATUS, 0, UINT_MAX);
-    assert_int_equal(read_some(f), VF_RETRY);
+    assert_int_equal(read_some(f), VF_CONFLICT);
+    assert_int_equal(f->n_gets, 6);
     assert_string_equal(vf_error_reason(f->err), VF_DATASTORE_LOCKED);
+}
+
+static unsigned limit_of(const struct datastore_fixture *f)
+{
+    return vf_datastore_gate_get_limit(&((struct vf_datastore *)f->disk)->gate);
+}
+
+static void test_pread__busy_server_gets_fewer_requests(void **state)
+{
+    struct datastore_fixture *f = *state;
+    assert_int_equal(limit_of(f), VF_DATASTORE_REQUESTS);
+    assert_int_equal(gets_of_read(f, RESET_MIDDLE, 1), 2);
+    assert_int_equal(limit_of(f), VF_DATASTORE_REQUESTS);
+    assert_int_equal(gets_of_read(f, BUSY, 1), 2);
+    assert_int_equal(limit_of(f), VF_DATASTORE_REQUESTS / 2);
+    f->status = 429;
+    assert_int_equal(gets_of_read(f, STATUS, 1), 2);
+    assert_int_equal(limit_of(f), VF_DATASTORE_REQUESTS / 4);
+    for (unsigned i = 0; i < 200 && limit_of(f) < VF_DATASTORE_REQUESTS / 2; i++) {
+        char byte;
+        assert_int_equal(f->disk->ops->pread(f->disk, &byte, 1, i, NULL), 0);
+    }
+    assert_int_equal(limit_of(f), VF_DATASTORE_REQUESTS / 2);
 }
 
 struct reader {
@@ -281,7 +311,8 @@ int main(void)
         with_disk(test_pread__renews_a_session_that_expired),
         with_disk(test_pread__answers_for_other_bytes_are_refused),
         with_disk(test_pread__file_that_is_refused_from_now_on_is_told),
-        with_disk(test_pread__status_500_is_tried_again),
+        with_disk(test_pread__status_500_is_tried_again_but_not_for_ever),
+        with_disk(test_pread__busy_server_gets_fewer_requests),
         with_disk(test_pread__by_many_threads_gives_the_same_bytes_whatever_happens),
         with_disk(test_pread__has_no_more_under_way_than_it_may),
         with_disk(test_pread__ends_with_a_cancellation),
