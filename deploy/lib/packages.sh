@@ -3,13 +3,13 @@
 
 packages_run="build-essential cmake ninja-build pkg-config"
 packages_run="$packages_run libcurl4-openssl-dev libxml2-dev libcjson-dev libarchive-dev"
-packages_run="$packages_run libdeflate-dev libyaml-dev libssl-dev zlib1g-dev libzstd-dev"
+packages_run="$packages_run libdeflate-dev libyaml-dev libssl-dev zlib1g-dev libzstd-dev libnbd-dev"
 packages_run="$packages_run qemu-utils e2fsprogs ca-certificates jq"
 
 packages_test="$packages_run libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck"
 packages_test="$packages_test libclang-rt-14-dev ccache git python3 python3-pytest"
 packages_test="$packages_test python3-pytest-xdist python3-yaml"
-packages_test="$packages_test python3-jsonschema zstd iproute2"
+packages_test="$packages_test python3-jsonschema zstd iproute2 nbdkit nbdkit-plugin-dev libnbd-bin"
 
 packages_missing() {
     for package in $1; do
