@@ -163,8 +163,12 @@ static int spawn(struct proc *p, const int theirs[3])
     for (int i = 0; i < 3 && !rc; i++) {
         rc = posix_spawn_file_actions_adddup2(&actions, theirs[i], i);
     }
+    bool pass = p->options->pass_fd > 0;
+    if (pass && !rc) {
+        rc = posix_spawn_file_actions_adddup2(&actions, p->options->pass_fd, 3);
+    }
     /* A library may hold descriptors without close-on-exec. */
-    rc = rc ? rc : posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    rc = rc ? rc : posix_spawn_file_actions_addclosefrom_np(&actions, pass ? 4 : 3);
     if (!rc) {
         /* The prototype predates const; posix_spawn changes neither array (POSIX). */
         union {
@@ -246,6 +250,9 @@ static void read_pipe(struct proc *p, int *fd)
     for (unsigned i = 0; i < MAX_READS && (n = read(*fd, chunk, sizeof chunk)) > 0; i++) {
         if (fd == &p->err) {
             keep_tail(&p->tail, chunk, (size_t)n);
+            if (p->options->on_stderr) {
+                p->options->on_stderr(p->options->on_stderr_opaque, chunk, (size_t)n);
+            }
         } else {
             vf_buf_append(&p->output, chunk, (size_t)n);
         }

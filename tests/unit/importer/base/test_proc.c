@@ -136,6 +136,43 @@ static void test_proc_run__signal_is_told(void **state)
     release(&r);
 }
 
+static void test_proc_run__passed_descriptor_is_the_third(void **state)
+{
+    (void)state;
+    int fds[2], more[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(pipe(more), 0); /* not close-on-exec, and still not the child's */
+    assert_int_equal(write(fds[1], "key", 3), 3);
+    close(fds[1]);
+    char *vf_autofree script =
+        vf_xasprintf("cat <&3; (exec 9<&%d) 2>/dev/null && echo open; true", more[0]);
+    struct result r = run_script(script, (struct vf_proc_options){.pass_fd = fds[0]});
+    assert_int_equal(r.rc, 0);
+    assert_string_equal(r.output, "key");
+    assert_true(fcntl(fds[0], F_GETFD) & FD_CLOEXEC); /* still the caller's, as it was */
+    release(&r);
+    close(fds[0]);
+    close(more[0]);
+    close(more[1]);
+}
+
+static void keep_text(void *opaque, const char *data, size_t len)
+{
+    strncat(opaque, data, len);
+}
+
+static void test_proc_run__stderr_is_told_as_it_comes(void **state)
+{
+    (void)state;
+    char text[64] = "";
+    struct vf_proc_options o = {.on_stderr = keep_text, .on_stderr_opaque = text};
+    struct result r = run_script("echo one >&2; echo out; echo two >&2", o);
+    assert_int_equal(r.rc, 0);
+    assert_string_equal(text, "one\ntwo\n");
+    assert_string_equal(r.output, "out\n");
+    release(&r);
+}
+
 static void test_proc_run__missing_program_is_missing_with_hint(void **state)
 {
     (void)state;
@@ -386,6 +423,8 @@ int main(void)
         cmocka_unit_test(test_proc_run__unread_input_is_no_error),
         cmocka_unit_test(test_proc_run__failure_tells_status_and_end_of_stderr),
         cmocka_unit_test(test_proc_run__signal_is_told),
+        cmocka_unit_test(test_proc_run__passed_descriptor_is_the_third),
+        cmocka_unit_test(test_proc_run__stderr_is_told_as_it_comes),
         cmocka_unit_test(test_proc_run__missing_program_is_missing_with_hint),
         cmocka_unit_test(test_proc_find__looks_in_absolute_parts_of_path),
         cmocka_unit_test(test_proc_run__output_over_ceiling_is_space),
