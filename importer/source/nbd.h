@@ -65,10 +65,11 @@ struct vf_nbd_options {
  * flight on it is asked for again. A server that then shows another size is VF_CONFLICT.
  *
  * Errors, here and at reads: VF_RETRY (unreachable, lost, stalled, EIO and the like, each beyond
- * the limits of `retry`), VF_MISSING (no such socket, host or export), VF_AUTH (TLS; or the server
- * forbids it), VF_INVALID (no NBD server, or one that breaks the protocol; options that contradict
- * each other), VF_UNSUPPORTED (libnbd without TLS), VF_RANGE (outside the disk), VF_CANCELLED
- * (within a second). After any but VF_CANCELLED the disk may be used again. */
+ * the limits of `retry`), VF_MISSING (no such socket, host, export or TLS file), VF_AUTH (TLS; or
+ * the server forbids it), VF_INVALID (no NBD server, or one that breaks the protocol; options that
+ * contradict each other), VF_UNSUPPORTED (the server demands TLS; libnbd without TLS), VF_RANGE
+ * (outside the disk), VF_CANCELLED (within a second). After any but VF_CANCELLED the disk may be
+ * used again. */
 int vf_nbd_disk_open(const struct vf_nbd_options *options, struct vf_disk **ret_disk,
                      struct vf_error **err);
 

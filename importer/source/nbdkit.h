@@ -42,22 +42,22 @@ int vf_nbdkit_start(const struct vf_nbdkit_options *options, struct vf_nbdkit **
                     struct vf_error **err);
 
 /* Ends it, within 3 s, and removes its socket. After its disks. NULL is fine. */
-void vf_nbdkit_free(struct vf_nbdkit *server);
+void vf_nbdkit_free(struct vf_nbdkit *k);
 
 /* Borrowed. */
-const char *vf_nbdkit_get_socket(const struct vf_nbdkit *server);
+const char *vf_nbdkit_get_socket(const struct vf_nbdkit *k);
 
 /* Of the process that runs now; 0 when none does. Any thread. */
-pid_t vf_nbdkit_get_pid(const struct vf_nbdkit *server);
+pid_t vf_nbdkit_get_pid(const struct vf_nbdkit *k);
 
 /* Add to *err (may be NULL) the last that the server said on its standard error, as the frame of an
  * error. Any thread; fit for vf_nbd_options.explain. */
 void vf_nbdkit_explain(void *server, struct vf_error **err);
 
 /* The disk it serves, with errors that tell what the server said. `options` may be NULL; its
- * address, TLS, explain and cancel are the server's. The server must outlive the disk. Errors as
+ * address, TLS, explain and cancel are the server's. It must outlive the disk. Errors as
  * of vf_nbd_disk_open. */
-int vf_nbdkit_open_disk(struct vf_nbdkit *server, const struct vf_nbd_options *options,
+int vf_nbdkit_open_disk(struct vf_nbdkit *k, const struct vf_nbd_options *options,
                         struct vf_disk **ret_disk, struct vf_error **err);
 
 #endif
