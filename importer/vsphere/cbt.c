@@ -180,12 +180,12 @@ void vf_cbt_answer_release(struct vf_cbt_answer *a)
     *a = (struct vf_cbt_answer){0};
 }
 
-static void demand_full_copy(struct vf_cbt_answer *a, enum vf_full_copy why,
-                             const struct vf_error *detail)
+static void demand_full_copy(const struct vf_cbt_query *q, struct vf_cbt_answer *a,
+                             enum vf_full_copy why, const struct vf_error *detail)
 {
     a->why = why;
     a->detail = detail ? vf_xstrdup(vf_error_message(detail)) : NULL;
-    vf_areas_set_whole(&a->areas);
+    vf_changed_areas_set_whole(&a->areas, q->disk->capacity_bytes);
 }
 
 /* Faults that say nothing about the tracking: a full copy from the same snapshot would meet them
@@ -233,7 +233,7 @@ static int fetch_window(struct vf_vsphere *vs, const struct vf_cbt_query *q, uin
     struct vf_error *e = NULL;
     int rc = ask(vs, q, *at_bytes, &answer, &e);
     if (rc && is_of_the_tracking(rc, e)) {
-        demand_full_copy(a, VF_FULL_COPY_REFUSED, e);
+        demand_full_copy(q, a, VF_FULL_COPY_REFUSED, e);
         vf_error_free(e);
         return 0;
     }
@@ -242,10 +242,11 @@ static int fetch_window(struct vf_vsphere *vs, const struct vf_cbt_query *q, uin
         return rc;
     }
     const xmlNode *info = vf_xml_child(answer.response, VF_VIM_NS, "returnval");
-    rc = vf_areas_parse_answer(&a->areas, info, *at_bytes, at_bytes, &e);
+    rc = vf_changed_areas_parse_answer(&a->areas, q->disk->capacity_bytes, info, *at_bytes,
+                                       at_bytes, &e);
     vf_answer_release(&answer);
     if (rc) {
-        demand_full_copy(a, VF_FULL_COPY_BAD_ANSWER, e);
+        demand_full_copy(q, a, VF_FULL_COPY_BAD_ANSWER, e);
         vf_error_free(e);
     }
     return 0;
@@ -257,11 +258,11 @@ static int fetch_windows(struct vf_vsphere *vs, const struct vf_cbt_query *q,
 {
     uint64_t at_bytes = 0, n = 0;
     int rc = 0;
-    while (rc == 0 && !a->why && at_bytes < a->areas.disk_bytes) {
+    while (rc == 0 && !a->why && at_bytes < q->disk->capacity_bytes) {
         if (n++ >= FREE_ANSWERS + at_bytes / MIN_WINDOW_BYTES) {
             struct vf_error *e = NULL;
             vf_error_set(&e, VF_RANGE, "vSphere's answers about changed areas are too small");
-            demand_full_copy(a, VF_FULL_COPY_BAD_ANSWER, e);
+            demand_full_copy(q, a, VF_FULL_COPY_BAD_ANSWER, e);
             vf_error_free(e);
             break;
         }
@@ -274,11 +275,11 @@ int vf_cbt_fetch_areas(struct vf_vsphere *vs, const struct vf_cbt_query *q,
                        struct vf_cbt_answer *ret, struct vf_error **err)
 {
     struct vf_cbt_answer a = {0};
-    vf_areas_init(&a.areas, q->disk->capacity_bytes, VF_AREAS_MAX);
+    vf_areas_init(&a.areas, VF_AREAS_MAX_DEFAULT, VF_AREAS_WIDEN);
     enum vf_full_copy why = vf_cbt_judge(&q->since, q->disk);
     int rc = 0;
     if (why) {
-        demand_full_copy(&a, why, NULL);
+        demand_full_copy(q, &a, why, NULL);
     } else {
         rc = fetch_windows(vs, q, &a, err);
     }
@@ -286,9 +287,8 @@ int vf_cbt_fetch_areas(struct vf_vsphere *vs, const struct vf_cbt_query *q,
         vf_cbt_answer_release(&a);
         return rc;
     }
-    vf_areas_finish(&a.areas);
-    vf_debug("vsphere: disk %d: %zu changed areas, %llu bytes%s%s", (int)q->disk->key, a.areas.n,
-             (unsigned long long)a.areas.total_bytes, a.why ? ": " : "",
+    vf_debug("vsphere: disk %d: %zu changed areas, %llu bytes%s%s", (int)q->disk->key,
+             a.areas.count, (unsigned long long)a.areas.total_bytes, a.why ? ": " : "",
              a.why ? vf_full_copy_text(a.why) : "");
     *ret = a;
     return 0;

@@ -93,11 +93,11 @@ void vf_cbt_answer_release(struct vf_cbt_answer *a); /* as zeroed; may be releas
 
 /* The areas of a disk that changed since a state, or all that are allocated
  * (VF_CHANGE_ID_ALLOCATED; what is not named then reads as zero). Asks window by window until the
- * disk's end; memory is bounded by VF_AREAS_MAX. Needs VirtualMachine.Provisioning.DiskRandomRead.
- * That the tracking cannot tell is no error: ret->why says it, at the cost of a full copy.
- * Errors are what a full copy would not mend: VF_AUTH, VF_RETRY, VF_CANCELLED, VF_MISSING for a VM,
- * snapshot or disk that is gone, VF_CONFLICT for a VM that is on and no snapshot. On success `ret`
- * is the caller's to release. */
+ * disk's end; memory is bounded by VF_AREAS_MAX_DEFAULT. Needs
+ * VirtualMachine.Provisioning.DiskRandomRead. That the tracking cannot tell is no error: ret->why
+ * says it, at the cost of a full copy. Errors are what a full copy would not mend: VF_AUTH,
+ * VF_RETRY, VF_CANCELLED, VF_MISSING for a VM, snapshot or disk that is gone, VF_CONFLICT for a VM
+ * that is on and no snapshot. On success `ret` is the caller's to release. */
 int vf_cbt_fetch_areas(struct vf_vsphere *vs, const struct vf_cbt_query *q,
                        struct vf_cbt_answer *ret, struct vf_error **err);
 

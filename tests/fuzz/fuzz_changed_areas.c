@@ -21,34 +21,24 @@ static void must(bool truth)
     }
 }
 
-static void check_areas(const struct vf_areas *a)
+static void check_areas(const struct vf_areas *s, uint64_t disk_bytes)
 {
+    struct vf_area a;
     uint64_t end = 0, sum = 0;
-    must(a->n <= a->max && a->cap <= a->max);
-    for (size_t i = 0; i < a->n; i++) {
-        const struct vf_area *e = &a->list[i];
-        must(e->length_bytes > 0 && (i == 0 || e->offset_bytes > end));
-        must(!__builtin_add_overflow(e->offset_bytes, e->length_bytes, &end));
-        must(end <= a->disk_bytes && e->offset_bytes % VF_AREA_ALIGN_BYTES == 0);
-        must(end == a->disk_bytes || end % VF_AREA_ALIGN_BYTES == 0);
-        sum += e->length_bytes;
+    size_t n = 0;
+    must(s->count <= s->max);
+    for (; vf_areas_next(s, end, &a); n++) {
+        must(a.length_bytes > 0 && (n == 0 || a.offset_bytes > end));
+        must(!__builtin_add_overflow(a.offset_bytes, a.length_bytes, &end));
+        must(end <= disk_bytes && a.offset_bytes % VF_CHANGED_AREAS_ALIGN_BYTES == 0);
+        must(end == disk_bytes || end % VF_CHANGED_AREAS_ALIGN_BYTES == 0);
+        sum += a.length_bytes;
     }
-    must(a->total_bytes == sum);
+    must(s->count == n && s->total_bytes == sum);
 }
 
-static bool is_covered(const struct vf_areas *a, uint64_t offset_bytes)
-{
-    for (size_t i = 0; i < a->n; i++) {
-        if (offset_bytes >= a->list[i].offset_bytes &&
-            offset_bytes - a->list[i].offset_bytes < a->list[i].length_bytes) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* No area of an answer that was taken is lost. */
-static void check_cover(const struct vf_areas *a, const xmlNode *info)
+/* No byte of an answer that was taken is lost. */
+static void check_cover(const struct vf_areas *s, uint64_t disk_bytes, const xmlNode *info)
 {
     const xmlNode *area = vf_xml_child(info, VF_VIM_NS, "changedArea");
     for (; area; area = vf_xml_next(area, VF_VIM_NS, "changedArea")) {
@@ -56,9 +46,9 @@ static void check_cover(const struct vf_areas *a, const xmlNode *info)
         must(vf_xml_child_u64(area, VF_VIM_NS, "start", &start));
         must(vf_xml_child_u64(area, VF_VIM_NS, "length", &bytes));
         if (bytes > 0) {
-            uint64_t last = start + bytes - 1;
-            must(is_covered(a, start));
-            must(last >= a->disk_bytes || is_covered(a, last));
+            must(start < disk_bytes);
+            uint64_t rest = disk_bytes - start;
+            must(vf_areas_contains(s, start, bytes < rest ? bytes : rest));
         }
     }
 }
@@ -70,27 +60,26 @@ static void read_answer(const char *text, size_t len, size_t max, uint64_t disk_
         return;
     }
     const xmlNode *info = vf_xml_child(answer.response, VF_VIM_NS, "returnval");
-    struct vf_areas a;
+    struct vf_areas s;
     uint64_t next = 0;
-    vf_areas_init(&a, disk_bytes, max);
+    vf_areas_init(&s, max, VF_AREAS_WIDEN);
     for (int i = 0; i < 2; i++) {
         uint64_t asked = next;
         struct vf_error *err = NULL;
-        int rc = vf_areas_parse_answer(&a, info, asked, &next, &err);
+        int rc = vf_changed_areas_parse_answer(&s, disk_bytes, info, asked, &next, &err);
         must((rc == 0) == (err == NULL));
         vf_error_free(err);
         if (rc) {
             break;
         }
         must(next <= disk_bytes && (next > asked || next == disk_bytes));
-        vf_areas_finish(&a);
-        check_areas(&a);
-        check_cover(&a, info);
+        check_areas(&s, disk_bytes);
+        check_cover(&s, disk_bytes, info);
     }
-    vf_areas_set_whole(&a);
-    check_areas(&a);
-    must(a.total_bytes == disk_bytes);
-    vf_areas_release(&a);
+    vf_changed_areas_set_whole(&s, disk_bytes);
+    check_areas(&s, disk_bytes);
+    must(s.count == 1 && s.total_bytes == disk_bytes && !s.inexact);
+    vf_areas_release(&s);
     vf_answer_release(&answer);
 }
 
@@ -123,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         read_ids(text);
     } else {
         memcpy(text, data + 2, size - 2);
-        size_t max = 2 + data[0] % 64u;
+        size_t max = 4 + data[0] % 64u;
         uint64_t disk_bytes = ((uint64_t)1 << (data[1] % 63)) + data[1];
         read_answer(text, size - 2, max, disk_bytes);
     }

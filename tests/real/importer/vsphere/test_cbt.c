@@ -111,11 +111,12 @@ static void say_areas(const struct vf_cbt_answer *a, cJSON *said)
     vf_json_add_string(said, "detail", a->detail);
     vf_json_add_u64(said, "total", a->areas.total_bytes);
     cJSON *areas = vf_json_add_array(said, "areas");
-    for (size_t i = 0; i < a->areas.n; i++) {
-        const struct vf_area *e = &a->areas.list[i];
+    struct vf_area e;
+    for (uint64_t from = 0; vf_areas_next(&a->areas, from, &e);
+         from = e.offset_bytes + e.length_bytes) {
         cJSON *pair = cJSON_CreateArray();
-        cJSON_AddItemToArray(pair, cJSON_CreateNumber((double)e->offset_bytes));
-        cJSON_AddItemToArray(pair, cJSON_CreateNumber((double)e->length_bytes));
+        cJSON_AddItemToArray(pair, cJSON_CreateNumber((double)e.offset_bytes));
+        cJSON_AddItemToArray(pair, cJSON_CreateNumber((double)e.length_bytes));
         cJSON_AddItemToArray(areas, pair);
     }
 }
