@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every test of vmferry, from an empty Debian 12: installs what is missing, builds, runs, counts.
 #   sh tests/run.sh [all|lint|unit|go|fuzz|e2e|cluster]...
-# Environment: VMFERRY_CACHE (what is kept between runs), FUZZ_SECONDS (20), E2E_ARGS (for pytest).
+# Environment: VMFERRY_CACHE (what is kept between runs), FUZZ_SECONDS (8), E2E_ARGS (for pytest).
 set -eu
 
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -199,9 +199,9 @@ if wants go; then
 fi
 
 if wants fuzz; then
-    ui_step "fuzz targets, ${FUZZ_SECONDS:-20} s each"
+    ui_step "fuzz targets, ${FUZZ_SECONDS:-8} s each"
     if build fuzz; then
-        run_suite fuzz 1800 lines - sh tests/fuzz/run.sh -t "${FUZZ_SECONDS:-20}" -o "$logs/fuzz"
+        run_suite fuzz 1800 lines - sh tests/fuzz/run.sh -t "${FUZZ_SECONDS:-8}" -o "$logs/fuzz"
     fi
     ui_done "fuzz"
 fi
@@ -228,7 +228,7 @@ if wants cluster; then
         export VMFERRY_TEST_CACHE="$cache/e2e" KUBE_RIG_BIN="$kube_bin"
         # shellcheck disable=SC2086 # a list of arguments
         run_suite cluster 1800 junit "$logs/cluster.xml" /usr/bin/python3 -m pytest -q \
-            tests/e2e/cluster -n 3 -p no:cacheprovider --junitxml "$logs/cluster.xml" ${E2E_ARGS:-}
+            tests/e2e/cluster -n 6 -p no:cacheprovider --junitxml "$logs/cluster.xml" ${E2E_ARGS:-}
     fi
     ui_done "cluster"
 fi
