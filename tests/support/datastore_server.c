@@ -166,8 +166,10 @@ int datastore_set_up(void **state)
         f->content[i] = (uint8_t)((i * 2654435761u) >> 24);
     }
     f->server = vf_test_server_start(VF_TEST_PLAIN, handle, f);
-    struct vf_http_options o = {.proxy = "", .stall_timeout_ms = 400};
+    struct vf_http_options o = {.proxy = ""};
     vf_test_check(vf_http_new(&o, NULL, &f->http, NULL) == 0);
+    o.stall_timeout_ms = 500;
+    vf_test_check(vf_http_new(&o, NULL, &f->hasty, NULL) == 0);
     *state = f;
     return 0;
 }
@@ -177,6 +179,7 @@ int datastore_tear_down(void **state)
     struct datastore_fixture *f = *state;
     vf_disk_free(f->disk);
     vf_http_free(f->http);
+    vf_http_free(f->hasty);
     vf_test_server_stop(f->server);
     vf_error_free(f->err);
     pthread_mutex_destroy(&f->lock);

@@ -34,6 +34,7 @@ enum mischief {
 struct datastore_fixture {
     struct vf_test_server *server;
     struct vf_http *http;
+    struct vf_http *hasty; /* holds half a second without a byte for a stall */
     struct vf_disk *disk;
     struct vf_error *err;
     uint8_t *content;
