@@ -1,6 +1,7 @@
 /* Answers that no real peer gives on demand; what the simulator can do is in tests/real. */
 #include "importer/vsphere/cbt.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "importer/base/buf.h"
 #include "importer/base/mem.h"
 #include "importer/vsphere/change_id.h"
 #include "importer/vsphere/fault.h"
@@ -218,6 +220,53 @@ static void test_fetch_areas__endless_small_windows_are_a_full_copy(void **state
     assert_in_range(vf_test_soap_count(s, "QueryChangedDiskAreas"), 100, 1000);
     vf_vsphere_free(vs);
     vf_test_soap_stop(s);
+}
+
+#define CROWD_WINDOW_BYTES ((uint64_t)4 << 20)
+#define CROWD_BYTES        (75 * CROWD_WINDOW_BYTES)
+
+/* Every second sector changed. */
+static const char *crowd(const struct vf_test_soap_call *c, void *opaque)
+{
+    struct vf_buf *b = opaque;
+    if (strcmp(c->method, "QueryChangedDiskAreas") != 0) {
+        return NULL;
+    }
+    uint64_t from = asked_of(c->body);
+    vf_buf_clear(b);
+    vf_buf_printf(b,
+                  "<returnval><startOffset>%" PRIu64 "</startOffset><length>%" PRIu64 "</length>",
+                  from, CROWD_WINDOW_BYTES);
+    for (uint64_t at = from; at < from + CROWD_WINDOW_BYTES; at += 1024) {
+        vf_buf_printf(b, AREA("%" PRIu64, "512"), at);
+    }
+    vf_buf_puts(b, "</returnval>");
+    vf_test_check(!b->overflow);
+    return b->data;
+}
+
+static void test_fetch_areas__more_than_fit_lose_none(void **state)
+{
+    (void)state;
+    assert_true(CROWD_BYTES / 1024 > VF_AREAS_MAX_DEFAULT);
+    char now[] = TRACKING "/82";
+    const struct vf_vm_disk disk = {.key = 2000, .capacity_bytes = CROWD_BYTES, .change_id = now};
+    const struct vf_cbt_query q = {.vm_moref = "vm-1", .disk = &disk, .since = {SINCE, 0}};
+    struct vf_buf text;
+    vf_buf_init(&text, (size_t)1 << 20);
+    struct vf_test_soap *s = vf_test_soap_start(crowd, &text);
+    struct vf_vsphere *vs = vf_test_soap_login(s, NULL);
+    struct vf_cbt_answer a;
+    assert_int_equal(vf_cbt_fetch_areas(vs, &q, &a, NULL), 0);
+    assert_int_equal(a.why, VF_FULL_COPY_NOT_NEEDED);
+    assert_true(a.areas.inexact && a.areas.count <= VF_AREAS_MAX_DEFAULT);
+    for (uint64_t at = 0; at < CROWD_BYTES; at += 1024) {
+        assert_true(vf_areas_contains(&a.areas, at, 512));
+    }
+    vf_cbt_answer_release(&a);
+    vf_vsphere_free(vs);
+    vf_test_soap_stop(s);
+    vf_buf_release(&text);
 }
 
 static void test_fetch_areas__cancelled_between_windows(void **state)
@@ -434,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_fetch_areas__area_behind_the_end_is_a_full_copy),
         cmocka_unit_test(test_fetch_areas__standing_still_is_a_full_copy),
         cmocka_unit_test(test_fetch_areas__endless_small_windows_are_a_full_copy),
+        cmocka_unit_test(test_fetch_areas__more_than_fit_lose_none),
         cmocka_unit_test(test_fetch_areas__cancelled_between_windows),
         cmocka_unit_test(test_fetch_areas__known_to_be_stale_is_not_asked),
         cmocka_unit_test(test_judge__by_ids_and_size),
