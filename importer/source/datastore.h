@@ -57,7 +57,8 @@ struct vf_datastore_options {
      * Of each question at the opening too. NULL: 200 tries within 15 minutes, which a vCenter's
      * restart fits into; 6 within a minute at the opening. */
     const struct vf_retry_policy *retry;
-    unsigned timeout_ms;            /* one request; 0: 5 minutes. The client's stall time stands */
+    /* One request; 0: 5 minutes. At the opening 30 s at most. The client's stall time stands. */
+    unsigned timeout_ms;
     const struct vf_cancel *cancel; /* may be NULL; must outlive the disk. The client's own ends
                                        requests, but no wait between them */
 };

@@ -7,7 +7,8 @@
 #include "importer/base/mem.h"
 #include "importer/source/datastore_private.h"
 
-#define SECTOR_BYTES 512
+#define SECTOR_BYTES   512
+#define MAX_TIMEOUT_MS 30000 /* of answers that are this small */
 
 struct probe {
     struct vf_datastore *disk;
@@ -31,11 +32,12 @@ static int fetch(struct vf_datastore *d, const struct vf_http_request *req, void
 static int ask(struct probe *p, struct vf_error **err)
 {
     struct vf_datastore *d = p->disk;
+    unsigned timeout_ms = d->timeout_ms < MAX_TIMEOUT_MS ? d->timeout_ms : MAX_TIMEOUT_MS;
     struct vf_http_request req = {.method = p->method,
                                   .use_range = p->last > 0,
                                   .range_first = p->first,
                                   .range_last = p->last,
-                                  .timeout_ms = d->timeout_ms,
+                                  .timeout_ms = timeout_ms,
                                   .max_answer_bytes = 1u << 20};
     struct vf_retry retry;
     int rc;
