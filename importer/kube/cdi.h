@@ -104,8 +104,12 @@ int vf_cdi_fetch_upload_token(struct vf_kube_client *client, const char *ns, con
 int vf_cdi_wait_bound(struct vf_kube_client *client, const struct vf_cdi_wait *wait,
                       struct vf_error **err);
 
-/* Label a DataVolume (if there is one of that name) and its claim as complete, with the digest. */
+/* Label a DataVolume (if there is one of that name) and its claim as complete, with the digest.
+ * `uid` is what was filled: of the DataVolume, which then has to be there; NULL: a plain claim.
+ * VF_CONFLICT when one of them is being deleted, is not that one any more, or not ours; VF_MISSING
+ * when it is gone. */
 int vf_cdi_mark_complete(struct vf_kube_client *client, const char *ns, const char *name,
-                         const char *digest, const struct vf_cancel *cancel, struct vf_error **err);
+                         const char *uid, const char *digest, const struct vf_cancel *cancel,
+                         struct vf_error **err);
 
 #endif

@@ -98,39 +98,58 @@ static cJSON *build_completion(const cJSON *object, const char *digest)
     return patch;
 }
 
-static int mark(struct vf_kube_client *client, const struct vf_kube_ref *ref, const char *digest,
-                const struct vf_kube_options *options, struct vf_error **err)
+/* Hours may lie between the end of a disk's copy and this. */
+static int check_whose(const struct vf_kube_ref *ref, const cJSON *object, const char *uid,
+                       struct vf_error **err)
+{
+    const char *kind = vf_kube_kind(ref->resource);
+    const char *uid_now = vf_kube_uid(object);
+    if (!vf_owned_is_ours(object)) {
+        return vf_error_set(err, VF_CONFLICT,
+                            "%s \"%s\" was not made by vmferry, and is left alone", kind,
+                            ref->name);
+    }
+    if (uid && !(uid_now && strcmp(uid_now, uid) == 0) && !vf_kube_is_owned_by(object, uid)) {
+        return vf_error_set(err, VF_CONFLICT,
+                            "%s \"%s\" is not the one that was filled: somebody replaced it", kind,
+                            ref->name);
+    }
+    return vf_kube_is_being_deleted(object)
+               ? vf_error_set(err, VF_CONFLICT, "%s \"%s\" is being deleted", kind, ref->name)
+               : 0;
+}
+
+static int mark(struct vf_kube_client *client, const struct vf_kube_ref *ref, const char *uid,
+                const char *digest, const struct vf_kube_options *options, struct vf_error **err)
 {
     cJSON *object = NULL;
     int rc = vf_kube_get(client, ref, options, &object, err);
-    if (rc) {
-        return rc;
-    }
-    if (vf_owned_is_ours(object)) {
+    rc = rc ? rc : check_whose(ref, object, uid, err);
+    if (rc == 0) {
         cJSON *patch = build_completion(object, digest);
         rc = vf_kube_merge_patch(client, ref, patch, options, NULL, err);
         cJSON_Delete(patch);
-    } else {
-        rc = vf_error_set(err, VF_CONFLICT, "%s \"%s\" was not made by vmferry, and is left alone",
-                          vf_kube_kind(ref->resource), ref->name);
     }
     cJSON_Delete(object);
     return rc;
 }
 
 int vf_cdi_mark_complete(struct vf_kube_client *client, const char *ns, const char *name,
-                         const char *digest, const struct vf_cancel *cancel, struct vf_error **err)
+                         const char *uid, const char *digest, const struct vf_cancel *cancel,
+                         struct vf_error **err)
 {
     const struct vf_kube_ref claim = {.resource = &vf_kube_claims, .ns = ns, .name = name};
     const struct vf_kube_ref volume = {.resource = &vf_kube_data_volumes, .ns = ns, .name = name};
     const struct vf_kube_options options = {.cancel = cancel};
+    uid = uid && *uid ? uid : NULL;
     /* The claim first: whoever asks, asks the DataVolume where there is one. */
-    int rc = mark(client, &claim, digest, &options, err);
+    int rc = mark(client, &claim, uid, digest, &options, err);
     if (!rc) {
         struct vf_error *e = NULL;
-        rc = mark(client, &volume, digest, &options, &e);
+        rc = mark(client, &volume, uid, digest, &options, &e);
         const char *reason = vf_error_reason(e);
-        if (rc == VF_MISSING || (reason && strcmp(reason, VF_KUBE_REASON_NOT_SERVED) == 0)) {
+        if (!uid &&
+            (rc == VF_MISSING || (reason && strcmp(reason, VF_KUBE_REASON_NOT_SERVED) == 0))) {
             vf_error_clear(&e);
             rc = 0;
         }

@@ -378,8 +378,8 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
     for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
         d->size_bytes = im->copies[i].size_bytes;
-        rc =
-            vf_cdi_mark_complete(l->client, l->ns, d->claim, im->copies[i].digest, im->cancel, err);
+        rc = vf_cdi_mark_complete(l->client, l->ns, d->claim, is_upload(l) ? d->uid : NULL,
+                                  im->copies[i].digest, im->cancel, err);
         rc = wrap_disk(d, rc, err);
     }
     if (rc == 0) {

@@ -7,6 +7,7 @@
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/base/retry.h"
+#include "importer/kube/metadata.h"
 #include "importer/kube/quantity.h"
 #include "importer/kube/resources.h"
 #include "importer/kube/virtual_machine.h"
@@ -44,7 +45,11 @@ static int fetch_facts(const struct vf_cluster_disk *d, struct claim_facts *f,
         vf_error_free(e);
         return 0;
     }
+    if (rc == 0 && l->keep && vf_kube_is_being_deleted(object)) {
+        rc = vf_error_set(&e, VF_CONFLICT, "claim \"%s\" is being deleted", d->claim);
+    }
     if (rc) {
+        cJSON_Delete(object);
         vf_error_move(err, &e);
         return rc;
     }

@@ -273,7 +273,7 @@ static void test_claim_is_bound_and_marked(void **state)
     cJSON *claim = NULL;
     (void)state;
     vf_test_real_expect(&real, wait_for(vf_cdi_wait_bound, "plain", uid, LONG_WAIT_MS), 0);
-    int rc = vf_cdi_mark_complete(real.client, real.ns, "plain", "sha256:5", NULL, &real.err);
+    int rc = vf_cdi_mark_complete(real.client, real.ns, "plain", NULL, "sha256:5", NULL, &real.err);
     vf_test_real_expect(&real, rc, 0);
     vf_test_real_expect(&real, vf_kube_get(real.client, &ref, NULL, &claim, &real.err), 0);
     assert_int_equal(vf_owned_judge(claim, &owner), VF_OWNED_FINISHED);

@@ -122,10 +122,15 @@ static void test_cdi_volume__of_no_possible_size_is_range(void **state)
     "{\"metadata\":{\"uid\":\"" uid "\",\"labels\":{\"vmferry.io/state\":\"complete\"},"           \
     "\"annotations\":{\"vmferry.io/digest\":\"sha256:1\"}}}"
 
-static int mark(struct vf_test_script *s, const struct vf_test_route *routes)
+static int mark_uid(struct vf_test_script *s, const struct vf_test_route *routes, const char *uid)
 {
     vf_test_script_start(s, routes);
-    return vf_cdi_mark_complete(s->kube.client, NULL, "d1", "sha256:1", NULL, &s->kube.err);
+    return vf_cdi_mark_complete(s->kube.client, NULL, "d1", uid, "sha256:1", NULL, &s->kube.err);
+}
+
+static int mark(struct vf_test_script *s, const struct vf_test_route *routes)
+{
+    return mark_uid(s, routes, NULL);
 }
 
 static void test_cdi_mark__claim_and_volume(void **state)
@@ -193,9 +198,80 @@ static void test_cdi_mark__leaves_what_is_not_ours(void **state)
     vf_test_script_stop(&s);
 }
 
+#define OBJECT_OF(uid, more)                                                                       \
+    "{\"metadata\":{\"name\":\"d1\",\"uid\":\"" uid "\",\"labels\":{\"vmferry.io/import\":"        \
+    "\"web\",\"app.kubernetes.io/managed-by\":\"vmferry\"}" more "}}"
+#define OWNED_BY(uid) ",\"ownerReferences\":[{\"kind\":\"DataVolume\",\"uid\":\"" uid "\"}]"
+
+static void test_cdi_mark__what_was_filled_by_its_uid(void **state)
+{
+    static const struct vf_test_route routes[] = {
+        {.path = CLAIM, .body = OBJECT_OF("c", OWNED_BY("v"))},
+        {.method = "PATCH", .path = CLAIM, .body = "{}"},
+        {.path = VOLUME, .body = OBJECT_OF("v", "")},
+        {.method = "PATCH", .path = VOLUME, .body = "{}"},
+        {0}};
+    struct vf_test_script s;
+    (void)state;
+    assert_int_equal(mark_uid(&s, routes, "v"), 0);
+    vf_test_script_expect(&s, "PATCH " VOLUME
+                              "?fieldManager=vmferry&fieldValidation=Strict " PATCH("v"));
+    vf_test_script_stop(&s);
+}
+
+/* Removed, and made anew, by another import of the same VM: not filled yet. */
+static void test_cdi_mark__another_of_that_name_is_conflict(void **state)
+{
+    static const struct vf_test_route claim[] = {
+        {.path = CLAIM, .body = OBJECT_OF("c2", OWNED_BY("v2"))}, {0}};
+    static const struct vf_test_route volume[] = {
+        {.path = CLAIM, .body = OBJECT_OF("c", OWNED_BY("v"))},
+        {.method = "PATCH", .path = CLAIM, .body = "{}"},
+        {.path = VOLUME, .body = OBJECT_OF("v2", "")},
+        {0}};
+    struct vf_test_script s;
+    (void)state;
+    assert_int_equal(mark_uid(&s, claim, "v"), VF_CONFLICT);
+    vf_test_expect_error(s.kube.err, "PersistentVolumeClaim \"d1\" is not the one");
+    vf_test_script_stop(&s);
+    assert_int_equal(mark_uid(&s, volume, "v"), VF_CONFLICT);
+    vf_test_expect_error(s.kube.err, "DataVolume \"d1\" is not the one");
+    vf_test_script_stop(&s);
+}
+
+/* Its claim goes with it, a moment later. */
+static void test_cdi_mark__a_volume_that_is_gone_is_missing(void **state)
+{
+    static const struct vf_test_route routes[] = {
+        {.path = CLAIM, .body = OBJECT_OF("c", OWNED_BY("v"))},
+        {.method = "PATCH", .path = CLAIM, .body = "{}"},
+        {.path = VOLUME, .status = 404},
+        {0}};
+    struct vf_test_script s;
+    (void)state;
+    assert_int_equal(mark_uid(&s, routes, "v"), VF_MISSING);
+    vf_test_script_stop(&s);
+}
+
+static void test_cdi_mark__what_is_being_deleted_is_conflict(void **state)
+{
+    static const struct vf_test_route routes[] = {
+        {.path = CLAIM, .body = OBJECT_OF("c", ",\"deletionTimestamp\":\"2026-11-21T17:27:17Z\"")},
+        {0}};
+    struct vf_test_script s;
+    (void)state;
+    assert_int_equal(mark(&s, routes), VF_CONFLICT);
+    vf_test_expect_error(s.kube.err, "is being deleted");
+    vf_test_script_stop(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cdi_mark__what_was_filled_by_its_uid),
+        cmocka_unit_test(test_cdi_mark__another_of_that_name_is_conflict),
+        cmocka_unit_test(test_cdi_mark__a_volume_that_is_gone_is_missing),
+        cmocka_unit_test(test_cdi_mark__what_is_being_deleted_is_conflict),
         cmocka_unit_test(test_cdi_volume__leaves_the_modes_to_the_profile),
         cmocka_unit_test(test_cdi_volume__names_what_was_wished_for),
         cmocka_unit_test(test_cdi_claim__has_modes_and_overhead),
