@@ -48,6 +48,12 @@ static bool same(const char *a, const char *b)
     return a && b && strcmp(a, b) == 0;
 }
 
+/* Also when neither is there. */
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || same(a, b);
+}
+
 static void decide(struct vf_cleanup_item *item, enum vf_cleanup_verdict verdict, char *reason)
 {
     item->verdict = verdict;
@@ -60,18 +66,17 @@ static void keep(struct vf_cleanup_item *item, char *reason)
     decide(item, VF_CLEANUP_KEPT, reason);
 }
 
-/* Volumes of a VirtualMachine's template or of an instance: by claim, by DataVolume, or memory that
- * is dumped into a claim. */
-static bool names_disk(const cJSON *volumes, const char *name)
+/* Disks are named in many places: volumes by claim or by DataVolume, what lies below an ephemeral
+ * disk, dumps of memory, utility volumes, and volumes that are about to be plugged in or moved. All
+ * of them call them by one of two keys. */
+static bool mentions_disk(const cJSON *tree, const char *name)
 {
-    const cJSON *volume;
-    cJSON_ArrayForEach(volume, volumes)
+    const cJSON *item;
+    cJSON_ArrayForEach(item, tree)
     {
-        const cJSON *claim = vf_json_object(volume, "persistentVolumeClaim");
-        const cJSON *dump = vf_json_object(volume, "memoryDump");
-        if (same(vf_json_string(claim, "claimName"), name) ||
-            same(vf_json_string(dump, "claimName"), name) ||
-            same(vf_json_string(vf_json_object(volume, "dataVolume"), "name"), name)) {
+        if ((same(item->string, "claimName") && same(cJSON_GetStringValue(item), name)) ||
+            (same(item->string, "dataVolume") && same(vf_json_string(item, "name"), name)) ||
+            mentions_disk(item, name)) {
             return true;
         }
     }
@@ -80,16 +85,15 @@ static bool names_disk(const cJSON *volumes, const char *name)
 
 static bool machine_uses(const cJSON *machine, const char *name)
 {
-    const cJSON *spec = vf_json_object(machine, "spec");
-    const cJSON *template = vf_json_object(vf_json_object(spec, "template"), "spec");
     const cJSON *volume;
-    cJSON_ArrayForEach(volume, vf_json_array(spec, "dataVolumeTemplates"))
+    cJSON_ArrayForEach(volume,
+                       vf_json_array(vf_json_object(machine, "spec"), "dataVolumeTemplates"))
     {
         if (same(vf_json_string(vf_json_object(volume, "metadata"), "name"), name)) {
             return true;
         }
     }
-    return names_disk(vf_json_array(template, "volumes"), name);
+    return mentions_disk(machine, name);
 }
 
 /* For a person: who uses it; NULL when nobody does. Caller frees. */
@@ -104,7 +108,7 @@ static char *find_user(const struct judge *j, const char *name)
     }
     cJSON_ArrayForEach(object, j->instances)
     {
-        if (names_disk(vf_json_array(vf_json_object(object, "spec"), "volumes"), name)) {
+        if (mentions_disk(object, name)) {
             return vf_xasprintf("used by VirtualMachineInstance \"%s\"", vf_kube_name(object));
         }
     }
@@ -279,7 +283,8 @@ static int list_all(struct vf_kube_client *client, const struct vf_kube_resource
     struct vf_kube_options options = {.cancel = cancel};
     struct vf_error *e = NULL;
     int rc = vf_kube_list(client, &ref, NULL, &options, ret_items, NULL, &e);
-    if (rc == VF_UNSUPPORTED) { /* no KubeVirt, no VM */
+    const char *reason = vf_error_reason(e);
+    if (rc == VF_UNSUPPORTED && same(reason, VF_KUBE_REASON_NOT_SERVED)) { /* no KubeVirt, no VM */
         vf_error_clear(&e);
         *ret_items = vf_json_new_array();
         rc = 0;
@@ -307,14 +312,76 @@ static int look(struct vf_kube_client *client, const struct vf_cleanup_options *
     return rc;
 }
 
+static bool same_owners(const cJSON *a, const cJSON *b)
+{
+    const cJSON *of_a = vf_json_array(vf_json_object(a, "metadata"), "ownerReferences");
+    const cJSON *of_b = vf_json_array(vf_json_object(b, "metadata"), "ownerReferences");
+    int n_a = cJSON_GetArraySize(of_a), n_b = cJSON_GetArraySize(of_b);
+    return n_a == n_b && (n_a == 0 || cJSON_Compare(of_a, of_b, true));
+}
+
+/* Keeps it when it is not any more what it was judged by. */
+static int compare_with_now(struct vf_kube_client *client, struct vf_cleanup_item *item,
+                            const struct vf_cancel *cancel, struct vf_error **err)
+{
+    const struct vf_kube_ref ref = {.resource = is_kind(item, CLAIM) ? &vf_kube_claims
+                                                                     : &vf_kube_data_volumes,
+                                    .ns = vf_kube_client_namespace(client),
+                                    .name = item->name};
+    const struct vf_kube_options options = {.cancel = cancel};
+    struct vf_error *e = NULL;
+    cJSON *now = NULL;
+    int rc = vf_kube_get(client, &ref, &options, &now, &e);
+    if (rc == VF_MISSING) {
+        vf_error_clear(&e);
+        rc = 0;
+    } else if (rc == 0 && (!vf_owned_is_ours(now) ||
+                           !is_same(vf_kube_label(now, VF_OWNED_STATE), item->state) ||
+                           !same_owners(now, item->object))) {
+        keep(item, vf_xstrdup("it changed since it was looked at"));
+    }
+    cJSON_Delete(now);
+    vf_error_move(err, &e);
+    return rc;
+}
+
+/* Jobs take minutes to end. Meanwhile an import may have come to its end: its disks are complete
+ * then, and those that were complete a VM's. */
+static int look_again(struct vf_kube_client *client, struct vf_cleanup_item *item,
+                      const struct vf_cancel *cancel, struct vf_error **err)
+{
+    cJSON *machines = NULL, *instances = NULL;
+    int rc = compare_with_now(client, item, cancel, err);
+    if (rc == 0 && item->verdict == VF_CLEANUP_REMOVE && same(item->state, VF_OWNED_COMPLETE)) {
+        rc = list_all(client, &vf_kube_virtual_machines, cancel, &machines, err);
+        rc =
+            rc ? rc : list_all(client, &vf_kube_virtual_machine_instances, cancel, &instances, err);
+        const struct judge j = {.machines = machines, .instances = instances};
+        char *user = rc ? NULL : find_user(&j, item->name);
+        if (user) {
+            keep(item, user);
+        }
+    }
+    cJSON_Delete(machines);
+    cJSON_Delete(instances);
+    return rc;
+}
+
 /* What stood in the way of one does not stand in the way of the others. */
 static int remove_item(struct vf_kube_client *client, struct vf_cleanup_item *item,
                        struct vf_reporter *reporter, const struct vf_cancel *cancel,
                        struct vf_error **err)
 {
     struct vf_error *e = NULL;
-    vf_report_phase(reporter, NULL, "remove", "%s \"%s\"", item->kind, item->name);
-    int rc = vf_owned_delete(client, item->object, VF_WORKER_DELETE_TIMEOUT_MS, cancel, &e);
+    bool disk = is_kind(item, CLAIM) || is_kind(item, DATA_VOLUME);
+    int rc = disk ? look_again(client, item, cancel, &e) : 0;
+    if (rc == 0 && item->verdict == VF_CLEANUP_KEPT) {
+        return 0;
+    }
+    if (rc == 0) {
+        vf_report_phase(reporter, NULL, "remove", "%s \"%s\"", item->kind, item->name);
+        rc = vf_owned_delete(client, item->object, VF_WORKER_DELETE_TIMEOUT_MS, cancel, &e);
+    }
     if (rc) {
         decide(item, VF_CLEANUP_FAILED, vf_error_format(e));
     } else {

@@ -202,9 +202,10 @@ static void test_cleanup__complete_disks_go_when_asked_for(void **state)
 static void test_cleanup__a_disk_that_a_vm_names_stays(void **state)
 {
     struct fixture *f = *state;
-    static const char *const names[] = {"claim", "dv", "dump", "template", "vmi", "free"};
+    static const char *const names[] = {"claim",     "dv",      "dump",    "template", "vmi",
+                                        "ephemeral", "utility", "plugged", "free"};
     f->options.complete = f->options.force = true;
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 9; i++) {
         add(f, object("PersistentVolumeClaim", names[i], i % 2 ? "complete" : "filling"));
     }
     cJSON_AddItemToArray(f->machines,
@@ -219,8 +220,22 @@ static void test_cleanup__a_disk_that_a_vm_names_stays(void **state)
     cJSON_AddItemToArray(f->instances,
                          cJSON_Parse("{\"metadata\":{\"name\":\"five\"},\"spec\":{\"volumes\":[{"
                                      "\"persistentVolumeClaim\":{\"claimName\":\"vmi\"}}]}}"));
+    cJSON_AddItemToArray(f->machines,
+                         machine("six", "{\"ephemeral\":{\"persistentVolumeClaim\":{\"claimName\":"
+                                        "\"ephemeral\"}}}"));
+    cJSON_AddItemToArray(f->instances,
+                         cJSON_Parse("{\"metadata\":{\"name\":\"seven\"},\"spec\":{"
+                                     "\"utilityVolumes\":[{\"claimName\":\"utility\"}]}}"));
+    cJSON_AddItemToArray(f->machines,
+                         cJSON_Parse("{\"metadata\":{\"name\":\"eight\"},\"spec\":{},\"status\":{"
+                                     "\"volumeRequests\":[{\"addVolumeOptions\":{\"volumeSource\":{"
+                                     "\"dataVolume\":{\"name\":\"plugged\"}}}}]}}"));
     judge(f);
     expect(f, "PersistentVolumeClaim", "claim", VF_CLEANUP_KEPT, "VirtualMachine \"one\"");
+    expect(f, "PersistentVolumeClaim", "ephemeral", VF_CLEANUP_KEPT, "VirtualMachine \"six\"");
+    expect(f, "PersistentVolumeClaim", "utility", VF_CLEANUP_KEPT,
+           "VirtualMachineInstance \"seven\"");
+    expect(f, "PersistentVolumeClaim", "plugged", VF_CLEANUP_KEPT, "VirtualMachine \"eight\"");
     expect(f, "PersistentVolumeClaim", "dv", VF_CLEANUP_KEPT, "VirtualMachine \"two\"");
     expect(f, "PersistentVolumeClaim", "dump", VF_CLEANUP_KEPT, "VirtualMachine \"three\"");
     expect(f, "PersistentVolumeClaim", "template", VF_CLEANUP_KEPT, "VirtualMachine \"four\"");
@@ -303,6 +318,10 @@ struct world {
     pthread_mutex_t lock; /* guards what follows */
     struct vf_buf deleted;
     bool refuse;
+    bool hides_machines; /* a list of them is not acceptable to what stands before the server */
+    bool ends_meanwhile; /* the import of a-disk-0, once it was listed */
+    bool used_meanwhile; /* b-disk-0, once machines were listed */
+    unsigned n_machine_lists;
     const char *selector; /* without it in the query nothing is listed */
     cJSON *jobs, *claims;
 };
@@ -315,9 +334,58 @@ static void answer_list(struct vf_test_exchange *x, const cJSON *items)
     vf_test_answer(x, 200, NULL, body);
 }
 
+static void set_state(cJSON *o, const char *state)
+{
+    cJSON *labels =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(o, "metadata"), "labels");
+    cJSON_ReplaceItemInObjectCaseSensitive(labels, VF_OWNED_STATE, cJSON_CreateString(state));
+}
+
+static void serve_claim(struct world *w, struct vf_test_exchange *x, const char *name)
+{
+    cJSON *claim;
+    cJSON_ArrayForEach(claim, w->claims)
+    {
+        if (strcmp(vf_kube_name(claim), name) == 0) {
+            if (w->ends_meanwhile && strcmp(name, "a-disk-0") == 0) {
+                set_state(claim, VF_OWNED_COMPLETE);
+            }
+            char *vf_autofree text = vf_json_print(claim, false);
+            vf_test_answer(x, 200, NULL, text);
+            return;
+        }
+    }
+    vf_test_kube_status(x, 404, "NotFound", "gone", NULL, NULL);
+}
+
+static void serve_machines(struct world *w, struct vf_test_exchange *x)
+{
+    cJSON *items = vf_json_new_array();
+    if (w->hides_machines) {
+        cJSON_Delete(items);
+        vf_test_answer(x, 406, NULL, "not acceptable\n");
+        return;
+    }
+    if (w->used_meanwhile && w->n_machine_lists++ > 0) {
+        cJSON_AddItemToArray(
+            items, machine("new", "{\"persistentVolumeClaim\":{\"claimName\":\"b-disk-0\"}}"));
+    }
+    answer_list(x, items);
+    cJSON_Delete(items);
+}
+
 static void serve_get(struct world *w, struct vf_test_exchange *x)
 {
-    const cJSON *items = NULL; /* of machines, instances, Secrets, and of what is gone */
+    const cJSON *items = NULL; /* of instances, Secrets, and of what is gone */
+    const char *claim = strstr(x->target, "/persistentvolumeclaims/");
+    if (claim) {
+        serve_claim(w, x, strrchr(claim, '/') + 1);
+        return;
+    }
+    if (vf_test_target_has(x, "/virtualmachines") && !vf_test_target_has(x, "labelSelector")) {
+        serve_machines(w, x);
+        return;
+    }
     if (vf_test_target_has(x, "/datavolumes")) {
         vf_test_answer(x, 404, NULL, "404 page not found\n"); /* CDI is not here */
         return;
@@ -475,6 +543,42 @@ static void test_cleanup_run__a_running_job_makes_it_fail(void **state)
     vf_cleanup_release(&c);
 }
 
+/* Between the look and the turn of a disk, which may be minutes, an import may end. */
+static void test_cleanup_run__what_became_complete_meanwhile_stays(void **state)
+{
+    struct world *w = *state;
+    struct vf_cleanup c;
+    w->ends_meanwhile = true;
+    assert_int_equal(clean(w, (struct vf_cleanup_options){0}, &c, NULL), 0);
+    assert_string_equal(w->deleted.data, "a-import\nb-import\nb-disk-0\n");
+    assert_int_equal(item(&c, "PersistentVolumeClaim", "a-disk-0")->verdict, VF_CLEANUP_KEPT);
+    assert_non_null(strstr(item(&c, "PersistentVolumeClaim", "a-disk-0")->reason, "changed"));
+    vf_cleanup_release(&c);
+}
+
+static void test_cleanup_run__what_a_vm_took_meanwhile_stays(void **state)
+{
+    struct world *w = *state;
+    struct vf_cleanup c;
+    set_state(cJSON_GetArrayItem(w->claims, 1), VF_OWNED_COMPLETE);
+    w->used_meanwhile = true;
+    assert_int_equal(clean(w, (struct vf_cleanup_options){.complete = true}, &c, NULL), 0);
+    assert_string_equal(w->deleted.data, "a-import\nb-import\na-disk-0\n");
+    assert_int_equal(item(&c, "PersistentVolumeClaim", "b-disk-0")->verdict, VF_CLEANUP_KEPT);
+    vf_cleanup_release(&c);
+}
+
+/* Not to know of any VM is not to know that there is none. */
+static void test_cleanup_run__without_a_list_of_vms_nothing_goes(void **state)
+{
+    struct world *w = *state;
+    struct vf_cleanup c;
+    w->hides_machines = true;
+    assert_int_equal(clean(w, (struct vf_cleanup_options){0}, &c, NULL), VF_UNSUPPORTED);
+    assert_int_equal(w->deleted.len, 0);
+    vf_cleanup_release(&c);
+}
+
 static void test_cleanup_run__cancelled_is_told(void **state)
 {
     struct world *w = *state;
@@ -506,6 +610,9 @@ int main(void)
         WORLD(test_cleanup_run__import_is_chosen_by_label),
         WORLD(test_cleanup_run__a_failure_does_not_stop_the_rest),
         WORLD(test_cleanup_run__a_running_job_makes_it_fail),
+        WORLD(test_cleanup_run__what_became_complete_meanwhile_stays),
+        WORLD(test_cleanup_run__what_a_vm_took_meanwhile_stays),
+        WORLD(test_cleanup_run__without_a_list_of_vms_nothing_goes),
         WORLD(test_cleanup_run__cancelled_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
