@@ -17,14 +17,16 @@ const struct vf_option vf_cluster_option_table[VF_N_CLUSTER_OPTIONS] = {
      .letter = 'n',
      .kind = VF_OPTION_STRING,
      .value = "NAMESPACE",
-     .help = "instead of the context's; with a dir target it is written into the manifests",
+     .help = "where to work, instead of in the context's; \"import --to dir:PATH\" writes it into "
+             "the manifests",
      .offset = offsetof(struct vf_cluster_args, namespace_name)},
     {.name = "cluster-timeout",
      .kind = VF_OPTION_NUMBER,
      .value = "SECONDS",
-     .help = "how long one step may take in the cluster: a claim made and ready, an upload taken "
-             "over, a VM started (10, 30 and 5 minutes unless said otherwise); and, up to a "
-             "minute, how long its API server may be out of reach",
+     .help = "how long one step may take in the cluster: a claim made and ready, or a Job's pod "
+             "started (10 minutes unless said otherwise), an upload taken over (30), a VM made "
+             "(5), a VM started (5); and, up to a minute, how long its API server may be out of "
+             "reach",
      .min = 1,
      .max = 86400,
      .offset = offsetof(struct vf_cluster_args, timeout_s)},

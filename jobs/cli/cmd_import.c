@@ -150,7 +150,8 @@ static int resolve_proxy(struct vf_cli *cli, const struct import_args *args,
 {
     struct vf_trust_args trust = {.ca_file = args->upload_ca_file,
                                   .thumbprint = args->upload_thumbprint,
-                                  .insecure = args->upload_insecure};
+                                  .insecure = args->upload_insecure,
+                                  .prefix = "upload-"};
     int rc = args->upload_proxy
                  ? vf_connect_check_url(cli, "option \"--upload-proxy\"", args->upload_proxy, err)
                  : 0;
@@ -322,7 +323,7 @@ static const struct vf_option target_options[] = {
      .kind = VF_OPTION_NUMBER,
      .value = "N",
      .help = "threads that inflate, for all disks together; one a core and two more unless said "
-             "otherwise",
+             "otherwise, with pvc 4",
      .min = 1,
      .max = 256,
      .offset = offsetof(struct import_args, threads)},
@@ -362,8 +363,7 @@ static const struct vf_option cluster_options[] = {
     {.name = "handover",
      .kind = VF_OPTION_CHOICE,
      .value = "HOW",
-     .help = "adopt: the VM owns its disks, which are deleted with it (default); claim: nobody "
-             "owns them",
+     .help = "adopt: the VM owns its disks, which are deleted with it; claim: nobody owns them",
      .choices = handovers,
      .offset = offsetof(struct import_args, handover)},
     {.name = "volume-mode",
@@ -419,7 +419,8 @@ static const struct vf_option cluster_options[] = {
     {.name = "worker-account",
      .kind = VF_OPTION_STRING,
      .value = "NAME",
-     .help = "pvc: service account of the Job; vmferry-worker unless said otherwise",
+     .help = "pvc: service account of the Job; unless said otherwise vmferry-worker, which "
+             "deploy/rbac.yaml makes",
      .offset = offsetof(struct import_args, worker_account)},
 };
 
@@ -438,12 +439,19 @@ static const struct vf_option_group groups[] = {
 
 const struct vf_command vf_cmd_import = {
     .name = "import",
-    .summary = "copy a VM's disks, and write its KubeVirt manifests beside them",
+    .summary = "copy a VM into a cluster, or into a directory with its manifests",
     .operands = "",
     .details =
         "A running VM is copied as it is at one moment: a snapshot is taken, exported and removed "
-        "again. The VM itself is not changed. All disks are copied at the same time, in one pass, "
-        "and get their final names only when all of them are complete.\n\n"
+        "again. The VM itself is not changed. All disks are copied at the same time, in one pass. "
+        "In a directory they get their final names, and in a cluster the VirtualMachine is made, "
+        "only when all of them are complete.\n\n"
+        "--to dir:PATH needs no cluster. --to upload works from wherever the cluster's API server "
+        "and CDI's upload proxy can be reached. --to pvc has a Job in the cluster read the source, "
+        "and gives it the password or the URL in a Secret that goes with the Job; it needs a "
+        "container image with vmferry, and the service account and roles of deploy/rbac.yaml. When "
+        "an import fails or is interrupted, what it made in the cluster is removed or named; the "
+        "same command begins anew.\n\n"
         "With --progress json there is one JSON object a line on standard output. Its \"event\" is "
         "phase, warning, info, disk_start, progress, disk_end or result; with \"time\" (RFC 3339), "
         "\"vm\", \"message\" and, where they apply, \"phase\", \"disk\" (from 0), \"name\", "
@@ -453,7 +461,11 @@ const struct vf_command vf_cmd_import = {
     .examples =
         "  vmferry import --source https://vcenter.example --user administrator@vsphere.local \\\n"
         "      --vm web01 --to dir:/var/tmp/web01\n"
-        "  vmferry import --ova https://images.example/web01.ova --to dir:web01 --format qcow2\n",
+        "  vmferry import --ova https://images.example/web01.ova --to dir:web01 --format qcow2\n"
+        "  vmferry import --vm web01 --to upload --namespace prod --dry-run server\n"
+        "  vmferry import --vm web01 --to upload --namespace prod --start\n"
+        "  vmferry import --vm web01 --to pvc --namespace prod \\\n"
+        "      --worker-image registry.example/vmferry\n",
     .groups = groups,
     .n_groups = VF_COUNT(groups),
     .args_size = sizeof(struct import_args),

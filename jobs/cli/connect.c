@@ -109,16 +109,18 @@ int vf_connect_check_url(struct vf_cli *cli, const char *what, const char *url,
 int vf_trust_resolve(struct vf_cli *cli, const struct vf_trust_args *args,
                      struct vf_http_options *ret_http, struct vf_error **err)
 {
+    const char *prefix = args->prefix ? args->prefix : "";
     if (args->thumbprint && !is_thumbprint(args->thumbprint)) {
-        return vf_cli_misuse(cli, err,
-                             "option \"--thumbprint\" wants %u or %u hexadecimal digits, the SHA-1 "
-                             "or SHA-256 of the server's certificate",
-                             SHA1_DIGITS, SHA256_DIGITS);
+        return vf_cli_misuse(
+            cli, err,
+            "option \"--%sthumbprint\" wants %u or %u hexadecimal digits, the SHA-1 or SHA-256 of "
+            "the server's certificate",
+            prefix, SHA1_DIGITS, SHA256_DIGITS);
     }
     if (args->insecure && (args->thumbprint || args->ca_file)) {
         return vf_cli_misuse(
-            cli, err, "options \"--insecure-skip-verify\" and \"--%s\" contradict each other",
-            args->thumbprint ? "thumbprint" : "ca-file");
+            cli, err, "options \"--%sinsecure-skip-verify\" and \"--%s%s\" contradict each other",
+            prefix, prefix, args->thumbprint ? "thumbprint" : "ca-file");
     }
     if (args->proxy) {
         int rc = vf_connect_check_url(cli, "option \"--proxy\"", args->proxy, err);
@@ -127,8 +129,10 @@ int vf_trust_resolve(struct vf_cli *cli, const struct vf_trust_args *args,
         }
     }
     if (args->insecure) {
-        fprintf(cli->err, "vmferry: warning: the server's certificate is not verified: anyone on "
-                          "the path can read the password and change the data\n");
+        fprintf(cli->err,
+                "vmferry: warning: --%sinsecure-skip-verify: the server's certificate is not "
+                "verified: anyone on the path can read the password and change the data\n",
+                prefix);
     }
     *ret_http = (struct vf_http_options){.ca_file = args->ca_file,
                                          .thumbprint = args->thumbprint,

@@ -10,6 +10,7 @@
 struct vf_trust_args {
     const char *ca_file, *thumbprint, *proxy;
     bool insecure;
+    const char *prefix; /* of its options' names, for messages; NULL: none */
 };
 #define VF_N_TRUST_OPTIONS 4
 extern const struct vf_option vf_trust_options[VF_N_TRUST_OPTIONS];

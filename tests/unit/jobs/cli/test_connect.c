@@ -116,6 +116,19 @@ static void test_connect__insecure_is_warned_of_and_stands_alone(void **state)
     check_misuse(f, "--ca-file");
 }
 
+/* A proxy's options are called as they are. */
+static void test_connect__options_are_named_with_their_prefix(void **state)
+{
+    struct fixture *f = *state;
+    f->trust = (struct vf_trust_args){.insecure = true, .thumbprint = SHA1, .prefix = "upload-"};
+    check_misuse(f, "\"--upload-insecure-skip-verify\" and \"--upload-thumbprint\"");
+    f->trust = (struct vf_trust_args){.thumbprint = "zz", .prefix = "upload-"};
+    check_misuse(f, "\"--upload-thumbprint\"");
+    f->trust = (struct vf_trust_args){.insecure = true, .prefix = "upload-"};
+    assert_int_equal(resolve(f), 0);
+    assert_non_null(strstr(f->err_text, "--upload-insecure-skip-verify"));
+}
+
 static void test_connect__thumbprint_has_its_form(void **state)
 {
     struct fixture *f = *state;
@@ -207,6 +220,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_connect__options_then_environment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connect__trust_is_handed_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_connect__options_are_named_with_their_prefix, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_connect__insecure_is_warned_of_and_stands_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_connect__thumbprint_has_its_form, setup, teardown),
