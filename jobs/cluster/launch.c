@@ -370,11 +370,14 @@ static int leave_running(struct launch *la, int rc, struct vf_error **err)
 {
     const char *name = vf_kube_name(la->job);
     la->l->keep = true;
-    vf_error_hint(err,
-                  "the Job goes on without being watched, and makes the VM: kubectl logs -f -n %s "
-                  "job/%s; vmferry cleanup --namespace %s --name %s --force ends it",
-                  la->l->ns, name, la->l->ns, la->l->owner.import);
-    return rc;
+    vf_error_hint(
+        err,
+        "kubectl logs -f -n %s job/%s shows how far it is; vmferry cleanup --namespace %s "
+        "--name %s --force ends it",
+        la->l->ns, name, la->l->ns, la->l->owner.import);
+    /* No hint: the error may have one, which stands. */
+    return vf_error_wrap(err, rc,
+                         "the Job goes on and makes the VM, but nobody looks at it any more");
 }
 
 static int conclude(struct launch *la, int rc, struct vf_error **err)
@@ -400,10 +403,10 @@ static int conclude(struct launch *la, int rc, struct vf_error **err)
         vf_error_hint(err, "somebody stopped the import: kubectl delete job, or vmferry cleanup "
                            "--force");
     }
-    if (machine) {
-        vf_error_hint(err,
-                      "the VirtualMachine \"%s\" was made, or may have been: look at it; its "
-                      "disks were left alone",
+    if (machine) { /* no hint: the worker's own stands */
+        vf_error_wrap(err, rc,
+                      "the VirtualMachine \"%s\" was made, or may have been, and its disks were "
+                      "left alone",
                       la->l->owner.import);
     }
     return rc;

@@ -440,6 +440,8 @@ static void test_launch__disks_of_a_vm_that_was_made_stay(void **state)
     f->machine_there = true;
     assert_int_equal(launch(f), VF_SPACE);
     assert_true(f->l.keep);
+    vf_test_expect_error(f->err, "was made, or may have been"); /* beside the worker's hint */
+    vf_test_expect_error(f->err, "make some");
 }
 
 static int silent_pod(const struct vf_job_follow *f, struct vf_job_end *end, struct vf_error **err)
@@ -529,8 +531,30 @@ static void test_launch__a_job_out_of_sight_goes_on(void **state)
     pod = hidden_pod;
     assert_int_equal(launch(f), VF_RETRY);
     vf_test_expect_error(f->err, "the Job goes on");
+    vf_test_expect_error(f->err, "--force ends it");
     assert_false(f->job_deleted);
     assert_true(f->l.keep);
+}
+
+static int forbidden_pod(const struct vf_job_follow *f, struct vf_job_end *end,
+                         struct vf_error **err)
+{
+    (void)f;
+    (void)end;
+    vf_error_set(err, VF_AUTH, "forbidden");
+    vf_error_hint(err, "allow this account the verb \"list\"");
+    return VF_AUTH;
+}
+
+/* The error's own hint does not hide it. */
+static void test_launch__that_a_job_goes_on_is_told_beside_a_hint(void **state)
+{
+    struct fixture *f = *state;
+    pod = forbidden_pod;
+    assert_int_equal(launch(f), VF_AUTH);
+    vf_test_expect_error(f->err, "the Job goes on");
+    vf_test_expect_error(f->err, "allow this account");
+    assert_false(f->job_deleted);
 }
 
 /* --- cancelled --------------------------------------------------------------------------- */
@@ -638,6 +662,7 @@ int main(void)
         TEST(test_launch__a_worker_without_a_result_is_explained),
         TEST(test_launch__a_pod_that_never_starts_is_given_up),
         TEST(test_launch__a_job_out_of_sight_goes_on),
+        TEST(test_launch__that_a_job_goes_on_is_told_beside_a_hint),
         TEST(test_launch__cancellation_lets_the_worker_clean_up),
         TEST(test_launch__what_a_cancelled_worker_left_is_told),
         TEST(test_launch__what_a_cancelled_worker_says_is_told),
