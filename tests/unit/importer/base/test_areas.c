@@ -254,6 +254,9 @@ static void test_areas__pieces_are_aligned_joined_and_cut(void **state)
         from = piece.offset_bytes + piece.length_bytes;
     }
     assert_false(vf_areas_next_piece(&s, &walk, from, &piece));
+    walk.gap_bytes = 4095;
+    assert_true(vf_areas_next_piece(&s, &walk, 0, &piece));
+    assert_int_equal(piece.length_bytes, 4096);
     /* A gap is not read when the piece would end within it. */
     walk.gap_bytes = 1u << 20;
     assert_true(vf_areas_next_piece(&s, &walk, 0, &piece));
@@ -354,7 +357,7 @@ static void test_areas__whole_sets_combine_as_maps_do(void **state)
     free(b);
 }
 
-/* Every wanted byte is in one piece, no piece is nearer to the next than it may be, all aligned. */
+/* Every wanted byte is in one piece, all are aligned, and no gap is read that is too large. */
 static void test_areas__pieces_hold_all_and_do_not_overlap(void **state)
 {
     (void)state;
@@ -378,8 +381,11 @@ static void test_areas__pieces_hold_all_and_do_not_overlap(void **state)
             assert_true(piece.length_bytes > 0 && (piece.length_bytes <= walk.max_bytes ||
                                                    piece.length_bytes <= walk.granule_bytes));
             assert_true(vf_areas_overlaps(&m->s, piece.offset_bytes, piece.length_bytes));
+            uint64_t unwanted = 0; /* in a row: a gap, and what widens the areas around it */
             for (uint64_t i = piece.offset_bytes; i < end; i++) {
                 bytes += m->has[i];
+                unwanted = m->has[i] ? 0 : unwanted + 1;
+                assert_true(unwanted < walk.gap_bytes + 2 * walk.granule_bytes);
             }
             from = end;
         }
