@@ -2,10 +2,47 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "converters/disk/vmdk_stream.h"
 #include "importer/base/mem.h"
+#include "jobs/disk_digest.h"
 #include "jobs/transfer.h"
+
+#define COMPARE_BYTES (256u << 10)
+
+/* Hashes what is read of another stream, which stays the caller's. */
+struct hashing_stream {
+    struct vf_stream base;
+    struct vf_stream *in;
+    struct vf_xxh64 hash;
+};
+
+static int hashing_read(struct vf_stream *s, void *buf, size_t len_bytes, size_t *ret_n,
+                        struct vf_error **err)
+{
+    struct hashing_stream *h = (struct hashing_stream *)s;
+    int rc = h->in->ops->read(h->in, buf, len_bytes, ret_n, err);
+    if (rc == 0) {
+        vf_xxh64_update(&h->hash, buf, *ret_n);
+    }
+    return rc;
+}
+
+static void hashing_free(struct vf_stream *s)
+{
+    (void)s;
+}
+
+static const struct vf_stream_ops hashing_ops = {.read = hashing_read, .free = hashing_free};
+
+static struct hashing_stream hashing_stream(struct vf_stream *in)
+{
+    struct hashing_stream h = {.base = {.ops = &hashing_ops, .size_bytes = in->size_bytes},
+                               .in = in};
+    vf_xxh64_init(&h.hash);
+    return h;
+}
 
 static void start(struct vf_disk_copy *c, const struct vf_copy_env *env, uint64_t size_bytes)
 {
@@ -96,6 +133,7 @@ static int copy(struct vf_disk_copy *c, const struct vf_copy_env *env,
     vf_sink_free(sink);
     vf_digest_release(&digest);
     c->complete = rc == 0;
+    c->blank = !stream && !disk;
     if (rc) {
         c->target->ops->discard(c->target);
     }
@@ -106,7 +144,8 @@ int vf_disk_copy_stream(struct vf_disk_copy *c, const struct vf_copy_env *env, s
                         struct vf_cancel *cancel, struct vf_error **err)
 {
     struct vf_vmdk_stream *stream = NULL;
-    struct vf_stream *counted = vf_counting_stream_new(in, &c->progress);
+    struct hashing_stream hashed = hashing_stream(in);
+    struct vf_stream *counted = vf_counting_stream_new(&hashed.base, &c->progress);
     atomic_store(&c->progress.source_bytes, 0);
 
     int rc = vf_vmdk_stream_open(counted, &stream, err);
@@ -123,6 +162,7 @@ int vf_disk_copy_stream(struct vf_disk_copy *c, const struct vf_copy_env *env, s
     }
     vf_vmdk_stream_free(stream);
     vf_stream_free(counted);
+    c->read = hashed.hash;
     return rc;
 }
 
@@ -144,6 +184,45 @@ int vf_disk_copy_blank(struct vf_disk_copy *c, const struct vf_copy_env *env,
 {
     start(c, env, c->expected_bytes);
     return copy(c, env, NULL, NULL, cancel, err);
+}
+
+static int another(struct vf_error **err)
+{
+    return vf_error_set(err, VF_CONFLICT,
+                        "it is not what an earlier try copied: it was changed meanwhile");
+}
+
+int vf_disk_copy_compare_stream(const struct vf_disk_copy *c, struct vf_stream *in,
+                                struct vf_error **err)
+{
+    char *vf_autofree buf = vf_xcalloc(1, COMPARE_BYTES);
+    struct hashing_stream hashed = hashing_stream(in);
+    uint64_t left = c->read.total_bytes;
+    size_t n = 1;
+    int rc = 0;
+    for (; left && n && !rc; left -= n) {
+        size_t part = left < COMPARE_BYTES ? (size_t)left : COMPARE_BYTES;
+        rc = hashing_read(&hashed.base, buf, part, &n, err);
+        n = rc ? 0 : n;
+    }
+    if (rc) {
+        return rc;
+    }
+    /* A disk that came from no stream has none to be compared with. */
+    bool same =
+        c->read.total_bytes && !left && vf_xxh64_get(&hashed.hash) == vf_xxh64_get(&c->read);
+    return same ? 0 : another(err);
+}
+
+int vf_disk_copy_compare_disk(const struct vf_disk_copy *c, const struct vf_copy_env *env,
+                              struct vf_disk *disk, struct vf_cancel *cancel, struct vf_error **err)
+{
+    char *vf_autofree digest = NULL;
+    int rc = vf_disk_compute_digest(disk, env->pool, NULL, cancel, &digest, err);
+    if (rc) {
+        return rc;
+    }
+    return c->digest && strcmp(digest, c->digest) == 0 ? 0 : another(err);
 }
 
 void vf_disk_copy_release(struct vf_disk_copy *c)

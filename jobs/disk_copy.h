@@ -13,6 +13,7 @@
 #include <vmferry/stream.h>
 
 #include "importer/base/pool.h"
+#include "importer/base/xxh64.h"
 #include "jobs/digest.h"
 #include "jobs/disk_target.h"
 
@@ -31,10 +32,12 @@ struct vf_disk_copy {
                                       disagrees is refused */
     struct vf_disk_target *target; /* borrowed */
     struct vf_progress progress;
-    uint64_t size_bytes; /* set by the copy */
-    char *digest;        /* set by the copy when wanted */
-    bool started;        /* DISK_START was reported */
-    bool complete;       /* whole and durable */
+    uint64_t size_bytes;  /* set by the copy */
+    char *digest;         /* set by the copy when wanted */
+    struct vf_xxh64 read; /* set by the copy of a stream: what was read of it */
+    bool started;         /* DISK_START was reported */
+    bool complete;        /* whole and durable */
+    bool blank;           /* set by the copy: there was no source */
 };
 
 /* Tell the listeners of a disk of expected_bytes before its copy starts, so that they know the
@@ -51,6 +54,14 @@ int vf_disk_copy_disk(struct vf_disk_copy *c, const struct vf_copy_env *env, str
 /* An empty disk of expected_bytes. */
 int vf_disk_copy_blank(struct vf_disk_copy *c, const struct vf_copy_env *env,
                        struct vf_cancel *cancel, struct vf_error **err);
+
+/* For a complete disk whose source is opened again, because the copy of another one broke: is it
+ * what was copied? VF_CONFLICT when it is not: the disks would not be of one state. */
+int vf_disk_copy_compare_stream(const struct vf_disk_copy *c, struct vf_stream *in,
+                                struct vf_error **err);
+int vf_disk_copy_compare_disk(const struct vf_disk_copy *c, const struct vf_copy_env *env,
+                              struct vf_disk *disk, struct vf_cancel *cancel,
+                              struct vf_error **err);
 
 /* Report the end of a disk to the listeners, once, whatever it is. */
 void vf_disk_copy_report_end(struct vf_disk_copy *c, const struct vf_copy_env *env,

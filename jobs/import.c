@@ -38,6 +38,7 @@ int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_er
         sized = sized && d->capacity_bytes > 0;
     }
     int rc = im->landing->ops->prepare(im->landing, vm, err);
+    im->prepared = rc == 0;
     for (size_t i = 0; i < vm->n_disks && rc == 0 && sized; i++) {
         vf_disk_copy_announce(&im->copies[i], &im->env);
     }

@@ -68,11 +68,12 @@ static int open_input(struct vf_import *im, struct vf_http **ret_http,
 /* Tries with an input that can be opened again; a broken upload or download starts over. */
 static const struct vf_retry_policy tries = {.max_tries = 4, .first_wait_ms = 1000};
 
-/* Whether to go on to another try. A first contact that fails is told at once. */
+/* Whether to go on to another try. A first contact that fails, with the source or the landing, is
+ * told at once. */
 static bool try_again(const struct vf_import *im, struct vf_retry *retry, int *rc,
                       struct vf_error **e)
 {
-    if (*rc != VF_RETRY || !im->copies || strcmp(im->options->path, "-") == 0) {
+    if (*rc != VF_RETRY || !im->prepared || strcmp(im->options->path, "-") == 0) {
         return false;
     }
     char *vf_autofree text = vf_error_format(*e);

@@ -50,6 +50,7 @@ struct vf_import {
     char *name;    /* of objects and files */
     struct vf_disk_copy *copies;
     size_t n_copies;
+    bool prepared; /* the landing is: a broken copy may be tried again */
     bool warned;   /* of what the VM loses */
     bool finished; /* what was to be made is there, whatever else fails */
     bool snapshot, quiesced;

@@ -54,7 +54,7 @@ static int finish_disks(struct package *p, struct vf_error **err)
     int rc = 0;
     for (size_t i = 0; i < p->ovf.vm.n_disks && rc == 0; i++) {
         const struct vf_vm_disk *d = &p->ovf.vm.disks[i];
-        if (p->copied[i]) {
+        if (p->copied[i] || (p->copies[i].complete && p->copies[i].blank && !d->file)) {
             continue;
         }
         if (d->file) {
@@ -92,6 +92,22 @@ void vf_package_report(const struct vf_package_summary *summary, const char *vm,
     }
 }
 
+/* A disk that an earlier try made whole is not copied again, but it has to be the same still: else
+ * the VM would have disks of two states. */
+static int take_stream(struct package *p, size_t i, struct vf_stream *stream, struct vf_error **err)
+{
+    struct vf_disk_copy *c = &p->copies[i];
+    return c->complete ? vf_disk_copy_compare_stream(c, stream, err)
+                       : vf_disk_copy_stream(c, p->env, stream, p->cancel, err);
+}
+
+static int take_disk(struct package *p, size_t i, struct vf_disk *disk, struct vf_error **err)
+{
+    struct vf_disk_copy *c = &p->copies[i];
+    return c->complete ? vf_disk_copy_compare_disk(c, p->env, disk, p->cancel, err)
+                       : vf_disk_copy_disk(c, p->env, disk, p->cancel, err);
+}
+
 static int copy_member(struct package *p, struct vf_ova *ova, const char *name,
                        struct vf_error **err)
 {
@@ -102,14 +118,9 @@ static int copy_member(struct package *p, struct vf_ova *ova, const char *name,
     }
     size_t i = (size_t)(d - p->ovf.vm.disks);
     struct vf_stream *stream = NULL;
-    if (p->copies[i]
-            .complete) { /* by an earlier try; its bytes are hashed once more all the same */
-        p->copied[i] = true;
-        return 0;
-    }
     int rc = vf_ova_open_member(ova, stream_limit(d), &stream, err);
     if (rc == 0) {
-        rc = vf_disk_copy_stream(&p->copies[i], p->env, stream, p->cancel, err);
+        rc = take_stream(p, i, stream, err);
     }
     vf_stream_free(stream);
     return end_disk(p, i, rc, err);
@@ -188,7 +199,7 @@ static int copy_file(struct package *p, struct vf_ovf_dir *dir, size_t i, struct
         struct vf_stream *stream = NULL;
         rc = vf_ovf_dir_open_file(dir, d->file, stream_limit(d), &stream, err);
         if (rc == 0) {
-            rc = vf_disk_copy_stream(&p->copies[i], p->env, stream, p->cancel, err);
+            rc = take_stream(p, i, stream, err);
         }
         vf_stream_free(stream);
         return rc;
@@ -196,7 +207,7 @@ static int copy_file(struct package *p, struct vf_ovf_dir *dir, size_t i, struct
     struct vf_disk *disk = NULL;
     rc = vf_image_open(path, NULL, &disk, NULL, err);
     if (rc == 0) {
-        rc = vf_disk_copy_disk(&p->copies[i], p->env, disk, p->cancel, err);
+        rc = take_disk(p, i, disk, err);
     }
     vf_disk_free(disk);
     return rc;
@@ -218,8 +229,7 @@ int vf_package_copy_ovf(const char *path, const struct vf_copy_env *env,
         rc = open_descriptor(&p, text, len, path, prepare, opaque, err);
     }
     for (size_t i = 0; rc == 0 && i < p.ovf.vm.n_disks; i++) {
-        p.copied[i] = p.copies[i].complete;
-        if (p.ovf.vm.disks[i].file && !p.copied[i]) {
+        if (p.ovf.vm.disks[i].file) {
             rc = end_disk(&p, i, copy_file(&p, dir, i, err), err);
         }
     }

@@ -13,7 +13,7 @@
 
 /* Called once the descriptor is known: gives an array of ovf->vm.n_disks prepared copies
  * (borrowed), in the order of ovf->vm.disks. Those that are complete, by an earlier try, are not
- * copied again. */
+ * copied again, but compared: VF_CONFLICT when the package is another one by now. */
 typedef int vf_package_prepare_fn(void *opaque, const struct vf_ovf *ovf,
                                   struct vf_disk_copy **ret_copies, struct vf_error **err);
 
