@@ -204,7 +204,7 @@ static int await_text(struct vf_http_send *s, struct vf_http_timer *t, struct vf
 {
     int rc = 0;
     while (!rc && !s->lane->done) {
-        rc = perform(s, err);
+        rc = perform(s, NULL);
         if (!rc && !s->lane->done) {
             rc = vf_http_lane_wait(s->lane, t, NULL);
         }
