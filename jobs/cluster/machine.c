@@ -165,6 +165,20 @@ static int start_machine(struct vf_landing_cluster *l, struct vf_error **err)
     return 0;
 }
 
+/* Is the VirtualMachine of that name this import's? */
+static bool is_made(const struct vf_landing_cluster *l)
+{
+    struct vf_kube_ref ref = {
+        .resource = &vf_kube_virtual_machines, .ns = l->ns, .name = l->landing.im->name};
+    struct vf_kube_options options = {.cancel = l->landing.im->cancel};
+    cJSON *object = NULL;
+    int rc = vf_kube_get(l->client, &ref, &options, &object, NULL);
+    bool made = rc == 0 && !vf_kube_is_being_deleted(object) &&
+                vf_owned_judge(object, &l->owner) == VF_OWNED_FINISHED;
+    cJSON_Delete(object);
+    return made;
+}
+
 /* After hours of copying a webhook that restarts is waited for. */
 static int create(struct vf_landing_cluster *l, const cJSON *object, struct vf_error **err)
 {
@@ -180,6 +194,12 @@ static int create(struct vf_landing_cluster *l, const cJSON *object, struct vf_e
     vf_retry_init(&retry, &policy, im->cancel);
     do {
         rc = vf_virtual_machine_create(l->client, l->ns, object, false, im->cancel, NULL, err);
+        const char *reason = err ? vf_error_reason(*err) : NULL;
+        if (rc == VF_CONFLICT && told && reason &&
+            strcmp(reason, VF_KUBE_REASON_ALREADY_EXISTS) == 0 && is_made(l)) {
+            vf_error_clear(err); /* an earlier try was carried out, and its answer lost */
+            rc = 0;
+        }
         if (rc == VF_RETRY && !told) {
             told = true;
             vf_report_warning(im->reporter, im->vm_name,
