@@ -62,7 +62,8 @@ struct vf_nbd_options {
  * answers to extents it is at most 128 KiB a call here, 16 MiB in libnbd.
  *
  * A connection that is lost, stalls, or on which one piece fails twice is replaced, and what was in
- * flight on it is asked for again. A server that then shows another size is VF_CONFLICT.
+ * flight on it is asked for again. A server that then shows another size is VF_CONFLICT,
+ * one that is not to be found any more VF_RETRY.
  *
  * Errors, here and at reads: VF_RETRY (unreachable, lost, stalled, EIO and the like, each beyond
  * the limits of `retry`), VF_MISSING (no such socket, host, export or TLS file), VF_AUTH (TLS; or

@@ -1,5 +1,6 @@
 /* From nothing to a connection that takes requests. */
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -117,6 +118,36 @@ static int set_tls(struct nbd_handle *h, const struct vf_nbd_disk *d)
     return rc ? rc : nbd_set_tls_psk_file(h, d->tls_psk_file);
 }
 
+/* gnutls gives no errno: what fails on a connection with TLS and has none is trust or keys. */
+static int handshake_error(const struct vf_nbd_disk *d, int errnum, const char *text,
+                           struct vf_error **err)
+{
+    if (errnum) {
+        return vf_nbd_error(err, errnum, text, "cannot connect to NBD server %s", d->label);
+    }
+    char *vf_autofree line = clean(text ? text : "it closed the connection");
+    if (d->tls != VF_NBD_TLS_OFF) {
+        vf_error_set(err, VF_AUTH, "cannot agree on TLS with NBD server %s: %s", d->label, line);
+        vf_error_hint(err, "check the certificates or the key, and that the server has TLS");
+        return VF_AUTH;
+    }
+    return vf_error_set(err, VF_INVALID, "no NBD can be spoken with %s: %s", d->label, line);
+}
+
+/* libnbd looks the name up by itself, but cannot tell how that failed. */
+static int check_host(const struct vf_nbd_disk *d, struct vf_error **err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo *found = NULL;
+    int rc = getaddrinfo(d->host, d->port, &hints, &found);
+    if (rc) {
+        return vf_error_set(err, rc == EAI_AGAIN ? VF_RETRY : VF_MISSING,
+                            "cannot find NBD server %s: %s", d->label, gai_strerror(rc));
+    }
+    freeaddrinfo(found);
+    return 0;
+}
+
 static int begin(const struct vf_nbd_disk *d, struct nbd_handle **ret_handle, struct vf_error **err)
 {
     struct nbd_handle *h = nbd_create();
@@ -135,32 +166,13 @@ static int begin(const struct vf_nbd_disk *d, struct nbd_handle **ret_handle, st
         rc = d->unix_socket ? nbd_aio_connect_unix(h, d->unix_socket)
                             : nbd_aio_connect_tcp(h, d->host, d->port);
     }
-    if (rc) {
-        /* libnbd gives no errno for a host that has no address. */
-        int errnum = nbd_get_errno() || !d->host ? nbd_get_errno() : ENOENT;
-        rc =
-            vf_nbd_error(err, errnum, nbd_get_error(), "cannot connect to NBD server %s", d->label);
+    if (rc) { /* the handshake may have come to its end already */
+        rc = handshake_error(d, nbd_get_errno(), nbd_get_error(), err);
         nbd_close(h);
         return rc;
     }
     *ret_handle = h;
     return 0;
-}
-
-/* gnutls gives no errno: what fails on a connection with TLS and has none is trust or keys. */
-static int handshake_error(const struct vf_nbd_disk *d, int errnum, const char *text,
-                           struct vf_error **err)
-{
-    if (errnum) {
-        return vf_nbd_error(err, errnum, text, "cannot connect to NBD server %s", d->label);
-    }
-    char *vf_autofree line = clean(text ? text : "it closed the connection");
-    if (d->tls != VF_NBD_TLS_OFF) {
-        vf_error_set(err, VF_AUTH, "cannot agree on TLS with NBD server %s: %s", d->label, line);
-        vf_error_hint(err, "check the certificates or the key, and that the server has TLS");
-        return VF_AUTH;
-    }
-    return vf_error_set(err, VF_INVALID, "no NBD can be spoken with %s: %s", d->label, line);
 }
 
 static int negotiate(const struct vf_nbd_disk *d, struct nbd_handle *h, struct vf_error **err)
@@ -217,6 +229,7 @@ int vf_nbd_connect(const struct vf_nbd_disk *d, struct nbd_handle **ret_handle,
 {
     struct nbd_handle *h = NULL;
     int rc = vf_cancel_check(d->cancel, err);
+    rc = rc || !d->host ? rc : check_host(d, err);
     rc = rc ? rc : begin(d, &h, err);
     rc = rc ? rc : negotiate(d, h, err);
     rc = rc ? rc : learn(d, h, ret_server, err);

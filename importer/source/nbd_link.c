@@ -116,10 +116,19 @@ static int64_t delay_ms(const struct vf_nbd_disk *d, unsigned tries)
     return ms < d->retry.max_wait_ms ? ms : d->retry.max_wait_ms;
 }
 
+static bool is_wanted(const struct vf_nbd_slot *s)
+{
+    struct vf_nbd_disk *d = s->link->disk;
+    pthread_mutex_lock(&d->lock);
+    bool wanted = !s->request->rc;
+    pthread_mutex_unlock(&d->lock);
+    return wanted;
+}
+
 static void try_again(struct vf_nbd_slot *s, int rc, const char *why)
 {
     const struct vf_nbd_disk *d = s->link->disk;
-    if (rc != VF_RETRY || s->tries >= d->retry.max_tries) {
+    if (rc != VF_RETRY || s->tries >= d->retry.max_tries || !is_wanted(s)) {
         fail_slot(s, rc, why);
         return;
     }
@@ -187,13 +196,12 @@ static int connect_again(struct vf_nbd_link *l, struct vf_error **err)
     struct vf_nbd_server server;
     struct vf_retry retry;
     vf_retry_init(&retry, &d->retry, d->cancel);
-    int rc, seen;
+    int rc;
     do {
-        seen = rc = vf_nbd_connect(d, &l->handle, &server, err);
+        rc = vf_nbd_connect(d, &l->handle, &server, err);
         /* It was an NBD server, and let us in: now it may be about to start, or to end. */
         rc = rc == VF_MISSING || rc == VF_INVALID || rc == VF_AUTH ? VF_RETRY : rc;
     } while (vf_retry_again(&retry, &rc, err));
-    rc = rc == VF_RETRY ? seen : rc;
     rc = rc ? rc : check_same(d, &server, err);
     if (rc && l->handle) {
         nbd_close(l->handle);

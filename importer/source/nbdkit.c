@@ -21,8 +21,11 @@
 
 #define DEFAULT_START_TIMEOUT_MS 30000
 /* nbdkit has no way to tell that it listens but the file with its number. */
-#define LOOK_MS           10
-#define RESTART_WAIT_MS   200
+#define LOOK_MS         10
+#define RESTART_WAIT_MS 200
+/* A server says what is wrong before it answers, but it is read by another thread than the answer.
+ */
+#define NEWS_WAIT_MS      1000
 #define SAID_BYTES        512
 #define MAX_ARGUMENTS     256
 #define SECRET_DESCRIPTOR "3" /* as vf_proc_options.pass_fd has it */
@@ -48,6 +51,7 @@ struct vf_nbdkit {
     struct vf_error *end; /* how it ended the last time; NULL: did not */
     char said[SAID_BYTES];
     size_t n_said;
+    uint64_t said_bytes, told_bytes; /* in all: by it, and up to where in errors */
 };
 
 /* On the keeper. */
@@ -66,6 +70,7 @@ static void on_stderr(void *opaque, const char *data, size_t len)
     }
     memcpy(k->said + k->n_said, data, len);
     k->n_said += len;
+    k->said_bytes += len;
     pthread_mutex_unlock(&k->lock);
 }
 
@@ -101,6 +106,22 @@ static char *last_line(const struct vf_nbdkit *k)
     return line;
 }
 
+static bool has_news(struct vf_nbdkit *k)
+{
+    pthread_mutex_lock(&k->lock);
+    bool news = k->said_bytes != k->told_bytes || k->ended;
+    pthread_mutex_unlock(&k->lock);
+    return news;
+}
+
+static void wait_for_news(struct vf_nbdkit *k)
+{
+    int64_t deadline_ms = vf_clock_ms() + NEWS_WAIT_MS;
+    while (!has_news(k) && vf_clock_ms() < deadline_ms &&
+           vf_cancel_wait(k->cancel, LOOK_MS, NULL) == 0) {
+    }
+}
+
 void vf_nbdkit_explain(void *server, struct vf_error **err)
 {
     struct vf_nbdkit *k = server;
@@ -108,7 +129,9 @@ void vf_nbdkit_explain(void *server, struct vf_error **err)
         return;
     }
     int rc = (int)vf_error_code(*err);
+    wait_for_news(k);
     pthread_mutex_lock(&k->lock);
+    k->told_bytes = k->said_bytes;
     char *vf_autofree line = last_line(k);
     char *vf_autofree end = k->ended && k->end ? vf_error_format(k->end) : NULL;
     pthread_mutex_unlock(&k->lock);

@@ -51,7 +51,8 @@ const char *vf_nbdkit_get_socket(const struct vf_nbdkit *k);
 pid_t vf_nbdkit_get_pid(const struct vf_nbdkit *k);
 
 /* Add to *err (may be NULL) the last that the server said on its standard error, as the frame of an
- * error. Any thread; fit for vf_nbd_options.explain. */
+ * error; waits up to a second for it to say something new. Any thread; fit for
+ * vf_nbd_options.explain. */
 void vf_nbdkit_explain(void *server, struct vf_error **err);
 
 /* The disk it serves, with errors that tell what the server said. `options` may be NULL; its

@@ -31,8 +31,8 @@ struct vf_vddk_options {
     const struct vf_cancel *cancel; /* may be NULL; must outlive the server */
 };
 
-/* Why vddk cannot be used, or 0 and the library's version ("8.0.2", or "unknown" where the plugin
- * does not tell; caller frees; ret_version may be NULL). Starts nbdkit for a moment; no network.
+/* Why vddk cannot be used, or 0 and the library's version ("8"; "unknown" where the plugin does
+ * not tell; caller frees; ret_version may be NULL). Starts nbdkit for a moment; no network.
  * Of `options` program, plugin, libdir and cancel are looked at.
  *
  * VF_MISSING: no nbdkit, nbdkit without the plugin, no library in libdir, told apart by the text
