@@ -89,6 +89,34 @@ static int try_name(struct vf_landing_cluster *l, const struct vf_vm *vm, const 
     return rc;
 }
 
+/* The removal of what came before it may have taken minutes: an import that was under way may be at
+ * its end. What is gone or another's by now is none of vf_owned_delete()'s. */
+static int look_again(struct vf_landing_cluster *l, const cJSON *object, struct vf_error **err)
+{
+    const char *kind = vf_json_string(object, "kind");
+    struct vf_kube_ref ref = {.resource =
+                                  vf_kube_resource_of(vf_json_string(object, "apiVersion"), kind),
+                              .ns = l->ns,
+                              .name = vf_kube_name(object)};
+    struct vf_kube_options options = {.cancel = l->landing.im->cancel};
+    struct vf_error *e = NULL;
+    cJSON *now = NULL;
+    if (!ref.resource) {
+        return 0;
+    }
+    int rc = vf_kube_get(l->client, &ref, &options, &now, &e);
+    if (rc == VF_MISSING) {
+        vf_error_clear(&e);
+        rc = 0;
+    } else if (rc == 0 && vf_owned_judge(now, &l->owner) != VF_OWNED_UNFINISHED) {
+        rc = vf_error_set(&e, VF_CONFLICT, "%s \"%s\" is not unfinished any more", kind, ref.name);
+        vf_error_hint(&e, "another import of this VM seems to be at work: look at what it made");
+    }
+    cJSON_Delete(now);
+    vf_error_move(err, &e);
+    return rc;
+}
+
 static int remove_leftovers(struct vf_landing_cluster *l, cJSON *leftovers, struct vf_error **err)
 {
     struct vf_import *im = l->landing.im;
@@ -104,7 +132,9 @@ static int remove_leftovers(struct vf_landing_cluster *l, cJSON *leftovers, stru
                             name);
         }
         told = name;
-        int rc = vf_owned_delete(l->client, object, VF_CLUSTER_DELETE_TIMEOUT_MS, im->cancel, err);
+        int rc = look_again(l, object, err);
+        rc = rc ? rc
+                : vf_owned_delete(l->client, object, VF_CLUSTER_DELETE_TIMEOUT_MS, im->cancel, err);
         if (rc) {
             return vf_error_wrap(err, rc, "removing \"%s\", left by an earlier import", name);
         }

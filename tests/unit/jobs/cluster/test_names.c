@@ -186,6 +186,19 @@ static void test_names__unfinished_is_removed_unless_only_looked_at(void **state
     stop(&w);
 }
 
+static void test_names__what_became_complete_meanwhile_stays(void **state)
+{
+    (void)state;
+    const struct vf_test_route routes[] = {
+        {.path = VMS "web01", .status = 404},
+        {.path = DVS "web01-disk-0", .body = DV("web01-disk-0", "mine", "filling"), .times = 1},
+        {.path = DVS "web01-disk-0", .body = DV("web01-disk-0", "mine", "complete")},
+        {.path = CLAIMS "web01-disk-0", .status = 404},
+        NO_JOB("web01"),
+        {0}};
+    check_refused(routes, "not unfinished any more");
+}
+
 /* A worker fills the claims that were made for it. */
 static void test_names__mounted_claims_stay(void **state)
 {
@@ -213,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_names__complete_import_is_not_repeated),
         cmocka_unit_test(test_names__name_of_another_vm_gets_digits),
         cmocka_unit_test(test_names__unfinished_is_removed_unless_only_looked_at),
+        cmocka_unit_test(test_names__what_became_complete_meanwhile_stays),
         cmocka_unit_test(test_names__mounted_claims_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
