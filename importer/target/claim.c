@@ -13,6 +13,9 @@
 #include "importer/base/mem.h"
 #include "importer/target/claim_private.h"
 
+/* Nothing interrupts one call to the kernel. */
+#define ZERO_PART_BYTES (UINT64_C(256) << 20)
+
 static const char *hint_for(int errnum)
 {
     switch (errnum) {
@@ -78,14 +81,29 @@ static int claim_write(struct vf_sink *s, const void *buf, size_t len_bytes, uin
     return give(&e, rc, c, err);
 }
 
+static int zero(struct vf_claim_sink *c, uint64_t offset_bytes, uint64_t length_bytes,
+                struct vf_error **err)
+{
+    uint64_t end = offset_bytes + length_bytes;
+    struct vf_error *e = NULL;
+    int rc = 0;
+    while (offset_bytes < end && rc == 0) {
+        uint64_t stop = offset_bytes - offset_bytes % ZERO_PART_BYTES + ZERO_PART_BYTES;
+        uint64_t n = (stop < end ? stop : end) - offset_bytes;
+        rc = vf_cancel_check(c->cancel, &e);
+        if (rc == 0) {
+            rc = c->folder_fd < 0 ? vf_claim_device_zero(c, offset_bytes, n, &e)
+                                  : vf_file_zero(c->fd, c->path, offset_bytes, n, &e);
+        }
+        offset_bytes += n;
+    }
+    return give(&e, rc, c, err);
+}
+
 static int claim_zero(struct vf_sink *s, uint64_t offset_bytes, uint64_t length_bytes,
                       struct vf_error **err)
 {
-    struct vf_claim_sink *c = (struct vf_claim_sink *)s;
-    struct vf_error *e = NULL;
-    int rc = c->folder_fd < 0 ? vf_claim_device_zero(c, offset_bytes, length_bytes, &e)
-                              : vf_file_zero(c->fd, c->path, offset_bytes, length_bytes, &e);
-    return give(&e, rc, c, err);
+    return zero((struct vf_claim_sink *)s, offset_bytes, length_bytes, err);
 }
 
 static int claim_read(struct vf_sink *s, void *buf, size_t len_bytes, uint64_t offset_bytes,
@@ -114,9 +132,7 @@ static int claim_flush(struct vf_sink *s, struct vf_error **err)
  * partition table, or the label of a volume group. */
 static int zero_rest(struct vf_claim_sink *c, struct vf_error **err)
 {
-    struct vf_error *e = NULL;
-    uint64_t at = c->base.size_bytes;
-    return give(&e, vf_claim_device_zero(c, at, c->device_bytes - at, &e), c, err);
+    return zero(c, c->base.size_bytes, c->device_bytes - c->base.size_bytes, err);
 }
 
 static int claim_finish(struct vf_sink *s, struct vf_error **err)
@@ -249,4 +265,9 @@ int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
     vf_bulk_open(&c->bulk, c->fd);
     *ret_sink = &c->base;
     return 0;
+}
+
+void vf_claim_sink_set_cancel(struct vf_sink *sink, const struct vf_cancel *cancel)
+{
+    ((struct vf_claim_sink *)sink)->cancel = cancel;
 }

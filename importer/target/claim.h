@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <vmferry/cancel.h>
 #include <vmferry/error.h>
 #include <vmferry/sink.h>
 
@@ -49,5 +50,9 @@ int vf_claim_probe(const char *path, struct vf_claim_info *ret_info, struct vf_e
  * rename. free() without finish() leaves the partial file, which the next try takes over. */
 int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
                        struct vf_sink **ret_sink, struct vf_error **err);
+
+/* Zeros may take hours where the storage has to write them: zero and finish look at `cancel`
+ * (outlives the sink) in between. Before the first call. */
+void vf_claim_sink_set_cancel(struct vf_sink *sink, const struct vf_cancel *cancel);
 
 #endif

@@ -8,9 +8,6 @@
 
 #include "importer/target/claim_private.h"
 
-/* One call to the kernel cannot be interrupted. */
-#define ZERO_PART_BYTES (UINT64_C(1) << 30)
-
 int vf_claim_device_size(int fd, const char *path, uint64_t *ret_bytes, struct vf_error **err)
 {
     if (ioctl(fd, BLKGETSIZE64, ret_bytes) != 0) {
@@ -79,8 +76,8 @@ static bool ask_kernel(const struct vf_claim_sink *c, unsigned zeroing, uint64_t
     return !failed;
 }
 
-static int zero_part(struct vf_claim_sink *c, uint64_t offset_bytes, uint64_t length_bytes,
-                     struct vf_error **err)
+static int zero_whole(struct vf_claim_sink *c, uint64_t offset_bytes, uint64_t length_bytes,
+                      struct vf_error **err)
 {
     unsigned zeroing = atomic_load(&c->zeroing);
     for (; zeroing < VF_CLAIM_WRITE; zeroing++) {
@@ -103,11 +100,6 @@ int vf_claim_device_zero(struct vf_claim_sink *c, uint64_t offset_bytes, uint64_
         return vf_file_write_zeros(c->fd, c->path, offset_bytes, length_bytes, err);
     }
     int rc = vf_file_write_zeros(c->fd, c->path, offset_bytes, whole - offset_bytes, err);
-    while (rc == 0 && whole < whole_end) {
-        uint64_t left = whole_end - whole;
-        uint64_t n = left < ZERO_PART_BYTES ? left : ZERO_PART_BYTES;
-        rc = zero_part(c, whole, n, err);
-        whole += n;
-    }
+    rc = rc ? rc : zero_whole(c, whole, whole_end - whole, err);
     return rc ? rc : vf_file_write_zeros(c->fd, c->path, whole_end, end - whole_end, err);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <vmferry/cancel.h>
 #include <vmferry/error.h>
 #include <vmferry/sink.h>
 
@@ -20,10 +21,11 @@ struct vf_claim_sink {
     char *path; /* where the claim is mounted; names it in errors */
     int fd;     /* the partial file, or the device */
     struct vf_bulk bulk;
-    int folder_fd;          /* -1: a device */
-    uint64_t device_bytes;  /* of a device: its size, */
-    uint64_t granule_bytes; /* and what ranges for the kernel to zero are aligned to */
-    atomic_uint zeroing;    /* enum vf_claim_zeroing */
+    int folder_fd;                  /* -1: a device */
+    uint64_t device_bytes;          /* of a device: its size, */
+    uint64_t granule_bytes;         /* and what ranges for the kernel to zero are aligned to */
+    atomic_uint zeroing;            /* enum vf_claim_zeroing */
+    const struct vf_cancel *cancel; /* NULL: none */
 };
 
 /* As vf_error_set_errno, with a hint for what befalls storage of a cluster. */
@@ -40,7 +42,7 @@ void vf_claim_folder_look(int folder_fd, uint64_t *ret_partial_bytes, bool *ret_
 
 /* Block: fd is the device, held exclusively. */
 int vf_claim_device_begin(struct vf_claim_sink *c, struct vf_error **err);
-/* The range reads as zero; no bound but the device's. */
+/* The range reads as zero. Not interrupted. */
 int vf_claim_device_zero(struct vf_claim_sink *c, uint64_t offset_bytes, uint64_t length_bytes,
                          struct vf_error **err);
 int vf_claim_device_size(int fd, const char *path, uint64_t *ret_bytes, struct vf_error **err);

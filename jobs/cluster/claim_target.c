@@ -13,13 +13,16 @@ static int open_claim(struct vf_disk_target *target, uint64_t size_bytes,
                       struct vf_error **err)
 {
     struct vf_cluster_disk *d = (struct vf_cluster_disk *)target;
-    (void)cancel;
     d->size_bytes = size_bytes;
     d->tries++;
     /* A disk.img of this very import may be there from a try whose answer was lost; whether the
      * claim may be written at all was settled before. */
     int rc = vf_claim_sink_open(d->mount, size_bytes, true, ret_sink, err);
-    return rc ? vf_error_wrap(err, rc, "claim \"%s\"", d->claim) : 0;
+    if (rc) {
+        return vf_error_wrap(err, rc, "claim \"%s\"", d->claim);
+    }
+    vf_claim_sink_set_cancel(*ret_sink, cancel);
+    return 0;
 }
 
 /* The next try takes the partial file over. */

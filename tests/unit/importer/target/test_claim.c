@@ -71,6 +71,17 @@ int renameat2(int oldfd, const char *old, int newfd, const char *new, unsigned f
     return (int)syscall(SYS_renameat2, oldfd, old, newfd, new, flags);
 }
 
+static struct vf_cancel *cancel_in_seek; /* triggered by the second look for data */
+static unsigned n_seeks;
+
+off_t lseek(int fd, off_t offset, int whence)
+{
+    if (cancel_in_seek && ++n_seeks == 2) {
+        vf_cancel_trigger(cancel_in_seek);
+    }
+    return (off_t)syscall(SYS_lseek, fd, offset, whence);
+}
+
 static bool exists(const char *dir, const char *name)
 {
     struct stat st;
@@ -482,12 +493,32 @@ static void test_claim_probe__folder_of_others_is_auth_with_a_hint(void **state)
     scratch_release(dir);
 }
 
+static void test_claim_folder__cancelled_zeroing_ends(void **state)
+{
+    (void)state;
+    char *dir = scratch_new();
+    struct vf_error *err = NULL;
+    struct vf_cancel *cancel = vf_cancel_new(NULL);
+    struct vf_sink *sink = open_claim(dir, 2048 * MIB, false);
+    vf_claim_sink_set_cancel(sink, cancel);
+    assert_int_equal(vf_sink_zero(sink, 512, 2048 * MIB - 512, NULL), 0);
+    n_seeks = 0;
+    cancel_in_seek = cancel;
+    check_error(vf_sink_zero(sink, 512, 2048 * MIB - 512, &err), &err, VF_CANCELLED, "cancelled");
+    cancel_in_seek = NULL;
+    assert_int_equal(n_seeks, 2);
+    vf_sink_free(sink);
+    vf_cancel_free(cancel);
+    scratch_release(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_claim_folder__matches_the_model),
         cmocka_unit_test(test_claim_folder__many_threads_write_at_once),
         cmocka_unit_test(test_claim_folder__zeros_take_no_room),
+        cmocka_unit_test(test_claim_folder__cancelled_zeroing_ends),
         cmocka_unit_test(test_claim_folder__mode_is_for_the_group_whatever_the_umask),
         cmocka_unit_test(test_claim_folder__disk_there_needs_replace),
         cmocka_unit_test(test_claim_folder__disk_that_appeared_is_not_replaced),
