@@ -142,6 +142,11 @@ static int check_target(struct vf_cli *cli, const struct import_args *args,
                                  options_of[i].where);
         }
     }
+    if (c->dry_run && args->progress.mode == VF_PROGRESS_JSON) {
+        return vf_cli_misuse(cli, err,
+                             "options \"--dry-run\" and \"--progress\" json contradict each other: "
+                             "both write to standard output");
+    }
     return 0;
 }
 

@@ -69,6 +69,9 @@ static void test_cli__misuse_is_one_line_and_status_2(void **state)
                                                 "options, not \"--debug\"\n");
     check_misuse("vmferry import --vn x",
                  "vmferry: error: import: unknown option \"--vn\"; did you mean --vm?\n");
+    check_misuse("vmferry import --vmdk x --to upload --dry-run server --progress json",
+                 "vmferry: error: import: options \"--dry-run\" and \"--progress\" json contradict "
+                 "each other: both write to standard output\n");
     check_misuse("vmferry import --vm x", "vmferry: error: import: option \"--to\" is missing: "
                                           "dir:PATH, upload or pvc\n");
     check_misuse(
