@@ -50,6 +50,18 @@ struct vf_checkpoint_disk *vf_checkpoint_add_disk(struct vf_checkpoint *c,
     return d;
 }
 
+void vf_checkpoint_add_round(struct vf_checkpoint *c, const struct vf_round *round, bool full)
+{
+    if (full) {
+        c->n_rounds = 0;
+    }
+    if (c->n_rounds == VF_CHECKPOINT_MAX_ROUNDS) {
+        memmove(c->rounds + 1, c->rounds + 2, (c->n_rounds - 2) * sizeof *c->rounds);
+        c->n_rounds--;
+    }
+    c->rounds[c->n_rounds++] = *round;
+}
+
 struct vf_checkpoint_disk *vf_checkpoint_find_disk(const struct vf_checkpoint *c, int32_t key)
 {
     for (size_t i = 0; i < c->n_disks; i++) {

@@ -24,6 +24,7 @@
 #include <vmferry/vm.h>
 
 #include "importer/base/areas.h"
+#include "jobs/rounds.h"
 
 #define VF_CHECKPOINT_VERSION 1
 
@@ -31,6 +32,9 @@
  * together: k8s.io/apimachinery, TotalAnnotationSizeLimitB; half of that is left to others). */
 #define VF_CHECKPOINT_MAX_BYTES            ((size_t)1 << 20)
 #define VF_CHECKPOINT_ANNOTATION_MAX_BYTES ((size_t)128 << 10)
+
+/* Of the rounds that are over, the full copy and the newest are kept. */
+#define VF_CHECKPOINT_MAX_ROUNDS 8
 
 enum vf_checkpoint_phase {
     VF_CHECKPOINT_FULL,     /* everything is being copied */
@@ -63,6 +67,8 @@ struct vf_checkpoint {
     char *updated; /* RFC 3339; vf_checkpoint_save sets it */
     struct vf_checkpoint_disk *disks;
     size_t n_disks;
+    struct vf_round rounds[VF_CHECKPOINT_MAX_ROUNDS]; /* over, for vf_rounds_forecast */
+    size_t n_rounds;
 };
 
 void vf_checkpoint_release(struct vf_checkpoint *c); /* of a zeroed struct too */
@@ -71,6 +77,9 @@ void vf_checkpoint_release(struct vf_checkpoint *c); /* of a zeroed struct too *
  * one is added. */
 struct vf_checkpoint_disk *
 vf_checkpoint_add_disk(struct vf_checkpoint *c, const struct vf_vm_disk *disk, const char *target);
+/* A round of the whole VM is over. With `full` the history begins anew. */
+void vf_checkpoint_add_round(struct vf_checkpoint *c, const struct vf_round *round, bool full);
+
 /* NULL when there is none with this key. */
 struct vf_checkpoint_disk *vf_checkpoint_find_disk(const struct vf_checkpoint *c, int32_t key);
 

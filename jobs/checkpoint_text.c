@@ -173,6 +173,27 @@ static void encode_disk(cJSON *json, const struct vf_checkpoint_disk *d, size_t 
     vf_json_add_string(json, "done", done);
 }
 
+/* Within what parse takes. */
+static uint64_t to_count(int64_t v)
+{
+    uint64_t n = v > 0 ? (uint64_t)v : 0;
+    return n < VF_CHECKPOINT_MAX_COUNT ? n : VF_CHECKPOINT_MAX_COUNT;
+}
+
+static void encode_rounds(cJSON *root, const struct vf_checkpoint *c)
+{
+    cJSON *rounds = c->n_rounds ? vf_json_add_array(root, "rounds") : NULL;
+    for (size_t i = 0; i < c->n_rounds; i++) {
+        const struct vf_round *r = &c->rounds[i];
+        cJSON *json = vf_json_append_object(rounds);
+        vf_json_add_u64(json, "bytes",
+                        r->bytes < VF_CHECKPOINT_MAX_COUNT ? r->bytes : VF_CHECKPOINT_MAX_COUNT);
+        vf_json_add_u64(json, "spanMs", to_count(r->span_ms));
+        vf_json_add_u64(json, "copyMs", to_count(r->copy_ms));
+        vf_json_add_u64(json, "overheadMs", to_count(r->overhead_ms));
+    }
+}
+
 /* Each running disk's areas in at most areas_bytes. */
 static char *encode(const struct vf_checkpoint *c, size_t areas_bytes)
 {
@@ -187,6 +208,7 @@ static char *encode(const struct vf_checkpoint *c, size_t areas_bytes)
     for (size_t i = 0; i < c->n_disks; i++) {
         encode_disk(vf_json_append_object(disks), &c->disks[i], areas_bytes);
     }
+    encode_rounds(root, c);
     char *vf_autofree text = vf_json_print(root, false);
     cJSON_Delete(root);
     return vf_checkpoint_seal(text, strlen(text));
@@ -332,6 +354,23 @@ static int parse_disk(const cJSON *json, struct vf_checkpoint_disk *d, struct vf
     return done ? parse_areas(done, d, err) : 0;
 }
 
+static int parse_rounds(const cJSON *rounds, struct vf_checkpoint *c, struct vf_error **err)
+{
+    const cJSON *json;
+    cJSON_ArrayForEach(json, rounds)
+    {
+        uint64_t bytes, span, copy, overhead;
+        if (c->n_rounds == VF_CHECKPOINT_MAX_ROUNDS || !vf_json_u64(json, "bytes", &bytes) ||
+            !vf_json_u64(json, "spanMs", &span) || !vf_json_u64(json, "copyMs", &copy) ||
+            !vf_json_u64(json, "overheadMs", &overhead)) {
+            return vf_error_set(err, VF_INVALID, "its rounds make no sense");
+        }
+        c->rounds[c->n_rounds++] =
+            (struct vf_round){bytes, (int64_t)span, (int64_t)copy, (int64_t)overhead};
+    }
+    return 0;
+}
+
 static int parse_tree(const cJSON *root, struct vf_checkpoint *c, struct vf_error **err)
 {
     uint64_t version = 0;
@@ -364,7 +403,8 @@ static int parse_tree(const cJSON *root, struct vf_checkpoint *c, struct vf_erro
             return vf_error_wrap(err, rc, "disk %zu", c->n_disks - 1);
         }
     }
-    return check_whole(c, err);
+    int rc = parse_rounds(vf_json_array(root, "rounds"), c, err);
+    return rc ? rc : check_whole(c, err);
 }
 
 int vf_checkpoint_parse(const char *text, size_t len, struct vf_checkpoint *ret_checkpoint,

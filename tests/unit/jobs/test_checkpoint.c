@@ -50,6 +50,9 @@ static struct vf_checkpoint sample(void)
     a->copied_bytes = VF_CHECKPOINT_MAX_COUNT;
     vf_checkpoint_disk_begin_full(b, "snapshot-3", NULL);
     assert_int_equal(vf_areas_add(&b->done, 999936, 65, NULL), 0);
+    vf_checkpoint_add_round(&c, &(struct vf_round){7, 7, 7, 7}, true);
+    vf_checkpoint_add_round(&c, &(struct vf_round){1000, 0, 10, 1}, true);
+    vf_checkpoint_add_round(&c, &(struct vf_round){UINT64_MAX, 60000, 5000, -3}, false);
     return c;
 }
 
@@ -107,6 +110,12 @@ static void test_checkpoint__what_is_written_is_read(void **state)
     assert_int_equal(b->phase, VF_CHECKPOINT_FULL);
     assert_true(vf_areas_contains(&b->done, 999936, 65));
     assert_int_equal(b->done.total_bytes, 65);
+    assert_int_equal(r.n_rounds, 2);
+    assert_int_equal(r.rounds[0].bytes, 1000);
+    assert_int_equal(r.rounds[1].bytes, VF_CHECKPOINT_MAX_COUNT);
+    assert_int_equal(r.rounds[1].span_ms, 60000);
+    assert_int_equal(r.rounds[1].copy_ms, 5000);
+    assert_int_equal(r.rounds[1].overhead_ms, 0);
     /* The same content is the same text. */
     char *again = text_of(&r, VF_CHECKPOINT_MAX_BYTES);
     assert_string_equal(again, text);
@@ -143,6 +152,8 @@ static void test_checkpoint__torn_or_altered_anywhere_is_invalid(void **state)
 #define DISK(phase, more)                                                                          \
     "{\"key\":1,\"target\":\"t\",\"sizeBytes\":2048,\"phase\":\"" phase "\",\"snapshot\":\"s\","   \
     "\"roundBytes\":0,\"copiedBytes\":0,\"roundStarted\":\"x\"," more "}"
+
+#define ROUND "{\"bytes\":1,\"spanMs\":1,\"copyMs\":1,\"overheadMs\":1}"
 
 static void test_checkpoint__what_makes_no_sense_is_refused(void **state)
 {
@@ -185,6 +196,10 @@ static void test_checkpoint__what_makes_no_sense_is_refused(void **state)
          "done areas", VF_INVALID},
         {HEAD DISK("full", "\"round\":0,\"done\":\"10000000000000000,1\"") "]}", "done areas",
          VF_INVALID},
+        {HEAD DISK("full", "\"round\":0") "],\"rounds\":[1]}", "rounds", VF_INVALID},
+        {HEAD DISK("full", "\"round\":0") "],\"rounds\":[" ROUND "," ROUND "," ROUND "," ROUND
+                                          "," ROUND "," ROUND "," ROUND "," ROUND "," ROUND "]}",
+         "rounds", VF_INVALID},
         {HEAD DISK("full", "\"round\":0") "," DISK("full", "\"round\":0") "]}", "same key",
          VF_INVALID},
         {HEAD "{\"key\":1,\"round\":0,\"sizeBytes\":0,\"roundBytes\":0,\"copiedBytes\":0,"
@@ -251,6 +266,20 @@ static void test_checkpoint__too_many_areas_leave_out_the_smallest(void **state)
     assert_int_equal(vf_error_code(err), VF_SPACE);
     vf_error_free(err);
     vf_checkpoint_release(&c);
+}
+
+static void test_checkpoint__keeps_the_full_copy_and_the_newest_rounds(void **state)
+{
+    (void)state;
+    struct vf_checkpoint c = {0};
+    for (uint64_t i = 0; i < 20; i++) {
+        vf_checkpoint_add_round(&c, &(struct vf_round){.bytes = i}, i == 0);
+    }
+    assert_int_equal(c.n_rounds, VF_CHECKPOINT_MAX_ROUNDS);
+    assert_int_equal(c.rounds[0].bytes, 0);
+    for (size_t i = 1; i < c.n_rounds; i++) {
+        assert_int_equal(c.rounds[i].bytes, 20 - c.n_rounds + i);
+    }
 }
 
 static void test_checkpoint__parts_of_sectors_are_not_done(void **state)
@@ -655,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_checkpoint__torn_or_altered_anywhere_is_invalid),
         cmocka_unit_test(test_checkpoint__what_makes_no_sense_is_refused),
         cmocka_unit_test(test_checkpoint__too_many_areas_leave_out_the_smallest),
+        cmocka_unit_test(test_checkpoint__keeps_the_full_copy_and_the_newest_rounds),
         cmocka_unit_test(test_checkpoint__parts_of_sectors_are_not_done),
         cmocka_unit_test(test_checkpoint__without_its_names_is_not_written),
         cmocka_unit_test(test_checkpoint__rounds_follow_on_each_other),
