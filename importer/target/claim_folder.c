@@ -18,6 +18,22 @@ static int refuse(const struct vf_claim_sink *c, const char *name, const char *w
     return vf_error_set(err, VF_CONFLICT, "\"%s\" in the claim at \"%s\" %s", name, c->path, what);
 }
 
+static bool is_named(const struct vf_claim_sink *c, const char *name, const struct stat *file)
+{
+    struct stat st;
+    return fstatat(c->folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
+/* Has the file names that are not ours? Both of ours are left by a commit that was killed, where it
+ * takes two calls. */
+static bool has_other_names(const struct vf_claim_sink *c, const struct stat *file)
+{
+    return file->st_nlink > 1 &&
+           !(file->st_nlink == 2 && is_named(c, VF_CLAIM_PARTIAL_NAME, file) &&
+             is_named(c, VF_CLAIM_DISK_NAME, file));
+}
+
 /* A regular file of that name that nobody else is at: *ret_fd is open and locked, -1 when there is
  * none. Where locks cannot be had (some network filesystems), nobody is. */
 static int hold(const struct vf_claim_sink *c, const char *name, int *ret_fd, struct vf_error **err)
@@ -44,7 +60,7 @@ static int hold(const struct vf_claim_sink *c, const char *name, int *ret_fd, st
     int rc = 0;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         rc = refuse(c, name, "is not a regular file", err);
-    } else if (st.st_nlink > 1) {
+    } else if (has_other_names(c, &st)) {
         rc = refuse(c, name, "has other names too", err);
     } else if ((fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK) ||
                (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)) {
@@ -105,10 +121,8 @@ static bool set_mode(int fd)
 
 static bool still_named(const struct vf_claim_sink *c)
 {
-    struct stat file, name;
-    return fstat(c->fd, &file) == 0 &&
-           fstatat(c->folder_fd, VF_CLAIM_PARTIAL_NAME, &name, AT_SYMLINK_NOFOLLOW) == 0 &&
-           file.st_dev == name.st_dev && file.st_ino == name.st_ino;
+    struct stat file;
+    return fstat(c->fd, &file) == 0 && is_named(c, VF_CLAIM_PARTIAL_NAME, &file);
 }
 
 static int create_partial(struct vf_claim_sink *c, struct vf_error **err)

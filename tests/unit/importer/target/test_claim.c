@@ -231,6 +231,24 @@ static void test_claim_folder__disk_that_appeared_is_not_replaced(void **state)
     scratch_release(dir);
 }
 
+/* Where a commit takes two calls, a kill between them leaves both names. */
+static void test_claim_folder__killed_commit_is_taken_over(void **state)
+{
+    (void)state;
+    char *dir = scratch_new();
+    vf_sink_free(open_claim(dir, 4096, false));
+    char *partial = strdup(scratch_path(dir, VF_CLAIM_PARTIAL_NAME));
+    assert_int_equal(link(partial, scratch_path(dir, VF_CLAIM_DISK_NAME)), 0);
+    struct vf_sink *sink = open_claim(dir, 8192, true);
+    assert_int_equal(vf_sink_finish(sink, NULL), 0);
+    vf_sink_free(sink);
+    assert_int_equal(link(scratch_path(dir, VF_CLAIM_DISK_NAME), partial), 0);
+    assert_int_equal(link(partial, scratch_path(dir, "third")), 0);
+    expect_refused(dir, true, VF_CONFLICT, "has other names");
+    free(partial);
+    scratch_release(dir);
+}
+
 static void test_claim_folder__disk_in_use_is_never_replaced(void **state)
 {
     (void)state;
@@ -522,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_claim_folder__mode_is_for_the_group_whatever_the_umask),
         cmocka_unit_test(test_claim_folder__disk_there_needs_replace),
         cmocka_unit_test(test_claim_folder__disk_that_appeared_is_not_replaced),
+        cmocka_unit_test(test_claim_folder__killed_commit_is_taken_over),
         cmocka_unit_test(test_claim_folder__disk_in_use_is_never_replaced),
         cmocka_unit_test(test_claim_folder__only_regular_files_are_taken),
         cmocka_unit_test(test_claim_folder__one_writer_at_a_time),
