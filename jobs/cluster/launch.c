@@ -128,7 +128,8 @@ static int create(struct launch *la, const struct vf_kube_resource *resource, co
     return vf_kube_create(la->l->client, &ref, object, &options, ret_made, err);
 }
 
-/* For people: which values there are, and not what they are. */
+/* Which values there are, and not what they are: neither people nor webhooks and audit logs need
+ * them for a check. */
 static void hide_values(cJSON *secret)
 {
     cJSON *data = cJSON_DetachItemFromObjectCaseSensitive(secret, "stringData");
@@ -146,8 +147,8 @@ static int check_with_server(struct launch *la, cJSON *documents, struct vf_erro
     int rc = 0;
     if (la->plan.secret) {
         cJSON *secret = vf_worker_build_secret(&la->plan, NULL);
-        rc = create(la, &vf_kube_secrets, secret, true, NULL, err);
         hide_values(secret);
+        rc = create(la, &vf_kube_secrets, secret, true, NULL, err);
         cJSON_AddItemToArray(documents, secret);
     }
     if (rc == 0) {
