@@ -1,6 +1,7 @@
 /* A disk's copy goes into its claim through CDI's upload proxy. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "importer/base/mem.h"
@@ -84,6 +85,19 @@ static int unreachable(const char *told_url, const struct vf_error *e, struct vf
     return rc;
 }
 
+/* Not repeated in the error: it may hold what is secret. */
+static int check_url(const char *url, struct vf_error **err)
+{
+    const char *scheme_end = strstr(url, "://");
+    if ((!scheme_end || strncasecmp(url, "https://", 8) == 0) && !strpbrk(url, "?#@ ")) {
+        return 0;
+    }
+    vf_error_set(err, VF_INVALID, "the upload proxy's URL is not https://HOST[:PORT][/PATH]");
+    vf_error_hint(err, "tokens for uploads, and the disks, go over TLS alone; --upload-proxy names "
+                       "another way to the proxy than the one that CDI publishes");
+    return VF_INVALID;
+}
+
 int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error **err)
 {
     const struct vf_import_cluster *c = &l->landing.im->options->cluster;
@@ -94,6 +108,10 @@ int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error *
                            "service/cdi-uploadproxy 8443:443 makes it https://localhost:8443), or "
                            "set spec.config.uploadProxyURLOverride of the CDI object");
         return VF_MISSING;
+    }
+    int rc = check_url(url, err);
+    if (rc) {
+        return rc;
     }
     size_t len = strlen(url);
     l->proxy_url = strstr(url, "://")
@@ -106,9 +124,8 @@ int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error *
                                "namespace cdi) are not readable for this account; --upload-ca-file "
                                "FILE or --upload-thumbprint HEX trusts the proxy";
     struct vf_error *e = NULL;
-    int rc = l->facts.upload_proxy_ca && !trust_is_told(&options)
-                 ? knock_by_bundle(l, options, &e)
-                 : knock(l, &options, &l->proxy, &e);
+    rc = l->facts.upload_proxy_ca && !trust_is_told(&options) ? knock_by_bundle(l, options, &e)
+                                                              : knock(l, &options, &l->proxy, &e);
     if (rc == VF_RETRY) {
         rc = unreachable(c->proxy_url, e, err);
     } else {
