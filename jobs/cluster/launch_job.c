@@ -43,11 +43,21 @@ int vf_worker_secret_name(const char *import, char **ret_name, struct vf_error *
     return 0;
 }
 
+static bool has_pods(const cJSON *job, const char *which)
+{
+    uint64_t n = 0;
+    return vf_json_u64(vf_json_object(job, "status"), which, &n) && n > 0;
+}
+
 bool vf_worker_job_runs(const cJSON *job)
 {
-    return !vf_json_bool(vf_json_object(job, "spec"), "suspend", false) &&
-           !vf_kube_condition_is(job, "Complete", "True") &&
-           !vf_kube_condition_is(job, "Failed", "True");
+    if (vf_kube_condition_is(job, "Complete", "True") ||
+        vf_kube_condition_is(job, "Failed", "True")) {
+        return false;
+    }
+    /* Suspended later, by a person or a queue, its pod has its time of grace to write. */
+    return !vf_json_bool(vf_json_object(job, "spec"), "suspend", false) ||
+           has_pods(job, "active") || has_pods(job, "terminating");
 }
 
 /* --- the command line -------------------------------------------------------------------- */

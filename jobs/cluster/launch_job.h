@@ -57,7 +57,8 @@ bool vf_worker_needs_secret(const struct vf_worker_plan *plan);
 /* Goes with the Job of that uid (NULL: of none, for a dry run). vf_json_delete_wiped it. */
 cJSON *vf_worker_build_secret(const struct vf_worker_plan *plan, const char *job_uid);
 
-/* Of a Job as the server tells it: it neither completed nor failed, and was let run at all. */
+/* Of a Job as the server tells it: it neither completed nor failed, and was let run at all, or has
+ * pods still. */
 bool vf_worker_job_runs(const cJSON *job);
 
 #endif

@@ -420,6 +420,9 @@ static void test_worker_job__runs_until_a_condition_says_otherwise(void **state)
     expect_runs("{\"status\":{\"conditions\":[{\"type\":\"Complete\",\"status\":\"True\"}]}}",
                 false);
     expect_runs("{\"spec\":{\"suspend\":true}}", false);
+    expect_runs("{\"spec\":{\"suspend\":true},\"status\":{\"active\":0}}", false);
+    expect_runs("{\"spec\":{\"suspend\":true},\"status\":{\"active\":1}}", true);
+    expect_runs("{\"spec\":{\"suspend\":true},\"status\":{\"terminating\":1}}", true);
 }
 
 int main(void)
