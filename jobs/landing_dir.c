@@ -196,9 +196,9 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
     }
     if (rc == 0) {
         (void)vf_record_load(vf_dir_path(l->dir), &earlier, NULL);
+        l->progress = COMMITTING;
         rc = vf_dir_retract(l->dir, err);
     }
-    l->progress = COMMITTING;
     for (size_t i = 0; i < l->n_targets && rc == 0; i++) {
         rc = vf_image_target_commit(&l->targets[i], err);
     }
