@@ -20,6 +20,7 @@
 #include "importer/base/utf8.h"
 
 #define DEFAULT_START_TIMEOUT_MS 30000
+#define DEFAULT_THREADS          64
 /* nbdkit has no way to tell that it listens but the file with its number. */
 #define LOOK_MS         10
 #define RESTART_WAIT_MS 200
@@ -106,10 +107,12 @@ static char *last_line(const struct vf_nbdkit *k)
     return line;
 }
 
+/* A line comes in several writes. */
 static bool has_news(struct vf_nbdkit *k)
 {
     pthread_mutex_lock(&k->lock);
-    bool news = k->said_bytes != k->told_bytes || k->ended;
+    bool whole = k->n_said && k->said[k->n_said - 1] == '\n';
+    bool news = (whole && k->said_bytes != k->told_bytes) || k->ended;
     pthread_mutex_unlock(&k->lock);
     return news;
 }
@@ -239,8 +242,10 @@ static int add(struct vf_nbdkit *k, unsigned *n, char *argument, struct vf_error
 static int make_argv(struct vf_nbdkit *k, const struct vf_nbdkit_options *o, struct vf_error **err)
 {
     unsigned n = 0;
-    const char *const fixed[] = {"--exit-with-parent", "--readonly", "--unix", k->socket,
-                                 "--pidfile",          k->pid_path};
+    char *vf_autofree threads = vf_xasprintf("%u", o->threads ? o->threads : DEFAULT_THREADS);
+    const char *const fixed[] = {
+        "--exit-with-parent", "--readonly", "--threads", threads, "--unix", k->socket,
+        "--pidfile",          k->pid_path};
     int rc = add(k, &n, vf_xstrdup(o->program ? o->program : "nbdkit"), err);
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0] && !rc; i++) {
         rc = add(k, &n, vf_xstrdup(fixed[i]), err);

@@ -25,6 +25,8 @@ struct vf_nbdkit_options {
     const char *secret_key;
     const struct vf_secret *secret;
 
+    unsigned threads;          /* requests worked on at once, of each connection; 0: 64, as many as
+                                  vf_nbd_options has in flight */
     unsigned start_timeout_ms; /* until it listens; 0: 30 s */
     /* How often it is started again when it ends by itself. Only for plugins that show the same
      * bytes then: not "memory". */

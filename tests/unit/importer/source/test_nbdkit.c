@@ -52,6 +52,7 @@ static void test_nbdkit__serves_read_only(void **state)
     fclose(in);
     assert_non_null(memmem(line, n, "--readonly", sizeof "--readonly"));
     assert_non_null(memmem(line, n, "--exit-with-parent", sizeof "--exit-with-parent"));
+    assert_non_null(memmem(line, n, "--threads\00064", sizeof "--threads\00064"));
     vf_test_nbd_release(&t);
 }
 
