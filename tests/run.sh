@@ -152,7 +152,7 @@ for word in $chosen; do
     case $word in unit) ui_steps=$((ui_steps + 2)) ;; *) ui_steps=$((ui_steps + 1)) ;; esac
 done
 started=$(ui_now)
-echo "vmferry tests: ${chosen# }; under 15 minutes when warm, up to an hour on an empty machine"
+echo "vmferry tests: ${chosen# }; about 13 minutes when warm, up to 45 on an empty machine"
 echo "logs: $logs, kept between runs: $cache"
 
 ui_step "packages"
