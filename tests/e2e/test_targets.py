@@ -8,7 +8,7 @@ from conftest import finished_looking
 from harness.disks import MIB, assert_same_disk, make_disk
 from harness.vmdk import stream_optimized
 from test_import_ends import SNAPSHOT_CALLS
-from test_import_vsphere import calls, images, import_vm
+from test_import_vsphere import calls, documents, images, import_vm
 
 
 def touched_nothing(sim):
@@ -151,3 +151,24 @@ def test_path_with_blanks_and_percent__works(sim, vmferry, tmp_path):
     target = tmp_path / "a b %2f ü"
     import_vm(vmferry, sim, "empty01", target).good()
     vmferry("verify", target).good()
+
+
+def test_networks_and_bus__are_as_told(sim, vmferry, tmp_path):
+    target = tmp_path / "out"
+    more = ["--disk-bus", "sata", "--network", "VM Network=prod/vlan-7"]
+    result = import_vm(vmferry, sim, "empty01", target, *more)
+    result.good()
+    machine = documents(target, "VirtualMachine")[0]["spec"]["template"]["spec"]
+    assert {d["disk"]["bus"] for d in machine["domain"]["devices"]["disks"]} == {"sata"}
+    assert [n["multus"]["networkName"] for n in machine["networks"]] == ["prod/vlan-7"]
+    assert "bridge" in machine["domain"]["devices"]["interfaces"][0]
+
+
+def test_network_rule__unused_is_told_and_bad_is_misuse(sim, vmferry, tmp_path):
+    result = import_vm(vmferry, sim, "empty01", tmp_path / "a", "--network", "nosuch=pod")
+    result.good()
+    assert "nosuch" in result.err
+    for bad in ("pod", "VM Network=", "=pod", "a=b/c/d"):
+        result = import_vm(vmferry, sim, "empty01", tmp_path / "b", "--network", bad)
+        result.failed("network", status=2)
+    assert not (tmp_path / "b").exists()
