@@ -50,7 +50,8 @@ struct vf_claim_plan vf_cluster_claim_plan(const struct vf_cluster_disk *d)
                                   .bind_immediately = settings(l)->bind_immediately};
 }
 
-void vf_cluster_tell(void *opaque, const char *phase, const char *message, const char *hint)
+/* Warn of what holds a wait up; `opaque` is the struct vf_cluster_disk. Phases come too often. */
+static void tell(void *opaque, const char *phase, const char *message, const char *hint)
 {
     const struct vf_cluster_disk *d = opaque;
     const struct vf_import *im = d->landing->landing.im;
@@ -69,7 +70,7 @@ struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms
                                 .timeout_ms = timeout_ms,
                                 .patience_ms =
                                     timeout_ms / 2 < PATIENCE_MS ? timeout_ms / 2 : PATIENCE_MS,
-                                .tell = vf_cluster_tell,
+                                .tell = tell,
                                 .opaque = d,
                                 .cancel = cancel};
 }

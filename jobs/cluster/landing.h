@@ -64,9 +64,6 @@ struct vf_landing_cluster {
 
 /* The plan of a disk's claim; borrows from the landing. */
 struct vf_claim_plan vf_cluster_claim_plan(const struct vf_cluster_disk *d);
-/* Tell of a wait as a phase of the import. A vf_cdi_tell_fn; opaque is the struct vf_cluster_disk.
- */
-void vf_cluster_tell(void *opaque, const char *phase, const char *message, const char *hint);
 /* The wait for this disk's object. */
 struct vf_cdi_wait vf_cluster_wait(struct vf_cluster_disk *d, int64_t timeout_ms,
                                    const struct vf_cancel *cancel);
