@@ -134,14 +134,27 @@ struct fixture {
     char url[256];
 };
 
-static int set_up(void **state)
+/* Long enough for a loaded machine under a sanitizer; tests of a silent peer choose a short one. */
+enum { PATIENT_MS = 60000, STALL_MS = 400 };
+
+static int set_up_with(void **state, int64_t stall_timeout_ms)
 {
     struct fixture *f = vf_xcalloc(1, sizeof *f);
     f->server = vf_test_server_start(VF_TEST_PLAIN, handle, NULL);
-    struct vf_http_options o = {.proxy = "", .stall_timeout_ms = 400};
+    struct vf_http_options o = {.proxy = "", .stall_timeout_ms = stall_timeout_ms};
     assert_int_equal(vf_http_new(&o, NULL, &f->http, NULL), 0);
     *state = f;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_with(state, PATIENT_MS);
+}
+
+static int set_up_stalling(void **state)
+{
+    return set_up_with(state, STALL_MS);
 }
 
 static int tear_down(void **state)
@@ -458,7 +471,7 @@ static void test_http_fetch__deadline_is_retry(void **state)
     struct fixture *f = *state;
     int64_t begin_ms = vf_clock_ms();
     assert_int_equal(fetch(f, (struct vf_http_request){.timeout_ms = 300}, "/hang"), VF_RETRY);
-    assert_in_range(vf_clock_ms() - begin_ms, 300, 1500);
+    assert_in_range(vf_clock_ms() - begin_ms, 300, 20000);
     assert_non_null(strstr(vf_error_message(f->err), "did not answer"));
 }
 
@@ -475,7 +488,7 @@ static void test_http_fetch__stall_in_body_is_retry(void **state)
     struct fixture *f = *state;
     int64_t begin_ms = vf_clock_ms();
     assert_int_equal(get(f, "/stall"), VF_RETRY);
-    assert_in_range(vf_clock_ms() - begin_ms, 400, 2500);
+    assert_in_range(vf_clock_ms() - begin_ms, STALL_MS, 20000);
     assert_non_null(strstr(vf_error_message(f->err), "sent nothing"));
 }
 
@@ -594,7 +607,8 @@ static void test_http_escape__keeps_unreserved_alone(void **state)
     assert_string_equal(c, "");
 }
 
-#define with_server(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define with_server(test)      cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define with_short_stall(test) cmocka_unit_test_setup_teardown(test, set_up_stalling, tear_down)
 
 int main(void)
 {
@@ -623,9 +637,9 @@ int main(void)
         with_server(test_http_fetch__once_is_never_sent_twice),
         with_server(test_http_fetch__threads_share_a_client),
         with_server(test_http_fetch__deadline_is_retry),
-        with_server(test_http_fetch__wait_for_first_byte_is_no_stall),
-        with_server(test_http_fetch__stall_in_body_is_retry),
-        with_server(test_http_fetch__slow_body_is_no_stall),
+        with_short_stall(test_http_fetch__wait_for_first_byte_is_no_stall),
+        with_short_stall(test_http_fetch__stall_in_body_is_retry),
+        with_short_stall(test_http_fetch__slow_body_is_no_stall),
         with_server(test_http_fetch__peer_gone_while_sending_is_retry),
         with_server(test_http_debug__shows_no_secret),
         cmocka_unit_test(test_http_status_code__follows_table),

@@ -281,7 +281,7 @@ static void test_http_connect_timeout__is_retry(void **state)
     struct vf_error *err = NULL;
     int64_t begin_ms = vf_clock_ms();
     assert_int_equal(fetch(o, url, &err), VF_RETRY);
-    assert_in_range(vf_clock_ms() - begin_ms, 250, 2000);
+    assert_in_range(vf_clock_ms() - begin_ms, 250, 20000);
     assert_non_null(strstr(vf_error_message(err), "no connection to \"127.0.0.1\""));
     vf_error_free(err);
     full_queue_release(&q);

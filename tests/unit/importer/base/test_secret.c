@@ -289,7 +289,7 @@ static void test_secret_prompt__cancellation_restores_echo(void **state)
     int64_t begin_ms = vf_clock_ms();
     assert_int_equal(kill(t.pid, SIGUSR1), 0);
     assert_int_equal(finish(&t, text), 0);
-    assert_true(vf_clock_ms() - begin_ms < 1500);
+    assert_true(vf_clock_ms() - begin_ms < 15000);
     char expected[16];
     snprintf(expected, sizeof expected, "%d ", VF_CANCELLED);
     assert_string_equal(text, expected);

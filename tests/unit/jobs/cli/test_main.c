@@ -93,7 +93,7 @@ static void check_signal(int signum)
     int64_t start_ms = vf_clock_ms();
     assert_int_equal(kill(c.pid, signum), 0);
     assert_int_equal(end_child(&c, text, sizeof text), 128 + signum);
-    assert_in_range(vf_clock_ms() - start_ms, 0, 4000);
+    assert_in_range(vf_clock_ms() - start_ms, 0, 20000);
     assert_non_null(strstr(text, "vmferry: error: "));
     assert_non_null(strstr(text, "cancelled"));
 }
