@@ -1,0 +1,114 @@
+/* Contract: how the bytes of a VM's disks, as one snapshot froze them, get to their targets.
+ *
+ * A transport is chosen once a snapshot is there, since only a real read tells what may be read
+ * (vf_transport_choose), and serves any number of rounds. Implementations embed
+ * `struct vf_transport` as their first member. One round at a time, from one thread.
+ */
+#ifndef JOBS_MIGRATION_TRANSPORT_H
+#define JOBS_MIGRATION_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <vmferry/cancel.h>
+#include <vmferry/error.h>
+#include <vmferry/event.h>
+#include <vmferry/sink.h>
+#include <vmferry/vm.h>
+
+#include "importer/base/areas.h"
+#include "importer/base/pool.h"
+#include "importer/vsphere/vsphere.h"
+
+enum vf_transport_kind {
+    VF_TRANSPORT_AUTO,
+    VF_TRANSPORT_NFC,   /* the export is read whole, only what is to be copied is written */
+    VF_TRANSPORT_HTTPS, /* ranges of the flat file through the datastore browser */
+    VF_TRANSPORT_VDDK,  /* nbdkit with VMware's library, which the user brings along */
+    VF_TRANSPORT_CDI,   /* CDI reads and writes; nothing passes through here */
+};
+
+/* One disk's part in a round. All borrowed. */
+struct vf_transport_disk {
+    size_t index;                  /* of the disk in the VM, and of its target */
+    const struct vf_vm_disk *disk; /* as the snapshot froze it */
+    const struct vf_areas *todo;   /* what is to be copied; never empty */
+    /* Takes what lies in `todo` and nothing else, every byte once, data or zero, in any order and
+     * from several threads (VF_SINK_RANDOM, VF_SINK_PARALLEL). It counts progress and notes what
+     * was flushed by itself. NULL with a transport that copies_itself. The caller flushes and frees
+     * it. */
+    struct vf_sink *sink;
+    struct vf_progress *progress; /* the transport counts source_bytes; the sink counts the rest */
+    const char *base_change_id;   /* of what `todo` is counted from; NULL: the disk in full */
+};
+
+struct vf_transport_round {
+    const char *snapshot;       /* moref; the VM may be on or off */
+    const struct vf_vm *frozen; /* as the snapshot froze it, with the VM's live facts */
+    const struct vf_transport_disk *disks;
+    size_t n_disks; /* those with something to copy: at least one */
+};
+
+struct vf_transport;
+
+struct vf_transport_ops {
+    /* Copy every byte of every todo. 0: all of it is in the sinks, not yet flushed. Leaves no lease
+     * and no process behind, however it ends; `cancel` is triggered on failure. VF_RETRY: the same
+     * round may be tried again, for what is then left of it. An error with one of the reasons of
+     * importer/source/datastore.h, or VF_UNSUPPORTED: not by this transport; another may do. */
+    int (*copy)(struct vf_transport *t, const struct vf_transport_round *round,
+                struct vf_cancel *cancel, struct vf_error **err);
+    void (*free)(struct vf_transport *t);
+};
+
+struct vf_transport {
+    const struct vf_transport_ops *ops;
+    enum vf_transport_kind kind;
+    bool copies_itself; /* sinks are NULL */
+};
+
+/* What transports share. Borrowed; must outlive them. */
+struct vf_transport_env {
+    struct vf_vsphere *vs;
+    struct vf_pool *pool;
+    struct vf_reporter *reporter; /* may be NULL */
+    const char *vm;               /* for events */
+    unsigned parallel_disks;      /* 0: 4 */
+};
+
+struct vf_transport_options {
+    enum vf_transport_kind kind;
+    /* vddk */
+    const char *vddk_libdir;    /* NULL: the user has none */
+    const char *nbdkit_program; /* NULL: looked up in PATH */
+    const char *nbdkit_plugin;  /* NULL: "vddk" */
+    const char *vddk_thumbprint; /* SHA-1 of vCenter's certificate; NULL: that of the session */
+    const struct vf_secret *password; /* of the session's user */
+    /* https: requests under way of one disk; 0: as many as serve best. */
+    unsigned connections;
+};
+
+/* "auto", "nfc", ... Borrowed. */
+const char *vf_transport_name(enum vf_transport_kind kind);
+
+/* The transport that was asked for, or with AUTO the first of vddk (only where a library directory
+ * is given), https (when a real read of every disk of the snapshot is allowed), nfc. *ret_reason, a
+ * line for a person, says why this one: the caller's to free. What was asked for by name and cannot
+ * be had is an error with the reason and a hint. CDI is not made here (jobs/cluster/cdi_transport).
+ */
+int vf_transport_choose(const struct vf_transport_options *options,
+                        const struct vf_transport_env *env, const char *snapshot,
+                        const struct vf_vm *frozen, struct vf_transport **ret_transport,
+                        char **ret_reason, struct vf_error **err);
+void vf_transport_free(struct vf_transport *t); /* NULL is fine */
+
+int vf_transport_copy(struct vf_transport *t, const struct vf_transport_round *round,
+                      struct vf_cancel *cancel, struct vf_error **err);
+
+struct vf_transport *vf_transport_nfc_new(const struct vf_transport_env *env);
+struct vf_transport *vf_transport_https_new(const struct vf_transport_options *options,
+                                            const struct vf_transport_env *env);
+struct vf_transport *vf_transport_vddk_new(const struct vf_transport_options *options,
+                                           const struct vf_transport_env *env);
+
+#endif
