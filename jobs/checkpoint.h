@@ -60,7 +60,16 @@ struct vf_checkpoint_disk {
     char *round_started;   /* RFC 3339, UTC, whole seconds */
 };
 
+/* How far the migration is, beyond its disks. */
+enum vf_checkpoint_stage {
+    VF_STAGE_PRECOPY,   /* rounds; or a cutover that failed, and was undone */
+    VF_STAGE_CUTOVER,   /* the source is being, or is, shut down for the last round */
+    VF_STAGE_DELIVERED, /* the new VM is accepted; what is left is to tidy up */
+};
+
 struct vf_checkpoint {
+    enum vf_checkpoint_stage stage;
+    bool was_on; /* the source, when the cutover began */
     char *instance_uuid;
     char *moref;   /* of the VM; may be NULL */
     char *vm_name; /* for people; may be NULL */

@@ -79,9 +79,9 @@ struct vf_transport_env {
 struct vf_transport_options {
     enum vf_transport_kind kind;
     /* vddk */
-    const char *vddk_libdir;    /* NULL: the user has none */
-    const char *nbdkit_program; /* NULL: looked up in PATH */
-    const char *nbdkit_plugin;  /* NULL: "vddk" */
+    const char *vddk_libdir;     /* NULL: the user has none */
+    const char *nbdkit_program;  /* NULL: looked up in PATH */
+    const char *nbdkit_plugin;   /* NULL: "vddk" */
     const char *vddk_thumbprint; /* SHA-1 of vCenter's certificate; NULL: that of the session */
     const struct vf_secret *password; /* of the session's user */
     /* https: requests under way of one disk; 0: as many as serve best. */

@@ -69,8 +69,8 @@ struct vf_warm_target_ops {
 
 struct vf_warm_target {
     const struct vf_warm_target_ops *ops;
-    struct vf_import *im;                /* borrowed: options, names, copies, listeners */
-    struct vf_checkpoint_store *store;   /* ops->free frees both */
+    struct vf_import *im;              /* borrowed: options, names, copies, listeners */
+    struct vf_checkpoint_store *store; /* ops->free frees both */
     struct vf_board *board;
     char *place; /* for people */
 };
