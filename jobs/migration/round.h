@@ -67,7 +67,8 @@ struct vf_round_report {
     bool nothing;          /* nothing had changed */
 };
 
-/* One round: from `frozen`, as the snapshot `snapshot` of the VM froze it, by `transport`. Disks
+/* One round; the reporter gets DISK_START (with the progress of the round, its total fixed) and
+ * DISK_END of every disk that has something to be copied. From `frozen`, as the snapshot `snapshot` of the VM froze it, by `transport`. Disks
  * that came, went, grew or lost their tracking since are told to the reporter, with what is done
  * about it; a disk that is gone is left out of the checkpoint, one that shrank is VF_CONFLICT.
  * Whatever the end, the checkpoint is as the targets are; on success every disk is complete. Errors

@@ -65,6 +65,7 @@ struct vf_transport {
     const struct vf_transport_ops *ops;
     enum vf_transport_kind kind;
     bool copies_itself; /* sinks are NULL */
+    bool last; /* set by the caller before the copy of the last round: nothing follows it */
 };
 
 /* What transports share. Borrowed; must outlive them. */

@@ -38,7 +38,8 @@ struct vf_warm_target_ops {
     /* A disk's sink of size_bytes: random, parallel, rewritable, readable. `fresh`: from nothing,
      * whatever there was (VF_SINK_STARTS_ZERO where that is true). Else as the last flush left it,
      * with some of what was written later; VF_MISSING or VF_INVALID: there is nothing of use, copy
-     * in full. Freeing it keeps the content; finish() ends the format. */
+     * in full. Freeing it keeps the content; finish() ends the format. A disk that was finished is
+     * opened again like any other: the cutover may have failed after that. */
     int (*open_disk)(struct vf_warm_target *t, size_t index, uint64_t size_bytes, bool fresh,
                      const struct vf_cancel *cancel, struct vf_sink **ret_sink,
                      struct vf_error **err);
