@@ -26,6 +26,8 @@
 #define MIN_AREA_BYTES 4
 
 static const char *const phase_names[] = {"full", "delta", "complete"};
+static const char *const stage_names[] = {"precopy", "cutover", "delivered"};
+#define N_NAMES 3 /* of either */
 
 /* The seal: ,"check":"xxh64-HEX" over all bytes before it. */
 
@@ -204,6 +206,8 @@ static char *encode(const struct vf_checkpoint *c, size_t areas_bytes)
     vf_json_add_string(vm, "moref", c->moref);
     vf_json_add_string(vm, "name", c->vm_name);
     vf_json_add_string(root, "updated", c->updated);
+    vf_json_add_string(root, "stage", stage_names[c->stage]);
+    vf_json_add_bool(root, "sourceWasOn", c->was_on);
     cJSON *disks = vf_json_add_array(root, "disks");
     for (size_t i = 0; i < c->n_disks; i++) {
         encode_disk(vf_json_append_object(disks), &c->disks[i], areas_bytes);
@@ -316,6 +320,17 @@ static char *take_string(const cJSON *json, const char *key)
     return s ? vf_utf8_clean(s) : NULL;
 }
 
+/* The index of the text `key` in `names`; N_NAMES when it is none of them. */
+static size_t find_name(const cJSON *json, const char *key, const char *const names[N_NAMES])
+{
+    const char *text = vf_json_string(json, key);
+    size_t i = 0;
+    while (i < N_NAMES && (!text || strcmp(text, names[i]) != 0)) {
+        i++;
+    }
+    return i;
+}
+
 static int parse_disk(const cJSON *json, struct vf_checkpoint_disk *d, struct vf_error **err)
 {
     d->label = take_string(json, "label");
@@ -337,16 +352,11 @@ static int parse_disk(const cJSON *json, struct vf_checkpoint_disk *d, struct vf
     d->key = (int32_t)key;
     d->round = (uint32_t)round;
 
-    const char *phase = vf_json_string(json, "phase");
-    size_t p = 0;
-    while (p < sizeof phase_names / sizeof *phase_names &&
-           (!phase || strcmp(phase, phase_names[p]) != 0)) {
-        p++;
-    }
-    if (p == sizeof phase_names / sizeof *phase_names) {
+    size_t phase = find_name(json, "phase", phase_names);
+    if (phase == N_NAMES) {
         return vf_error_set(err, VF_INVALID, "it has no known phase");
     }
-    d->phase = (enum vf_checkpoint_phase)p;
+    d->phase = (enum vf_checkpoint_phase)phase;
     if (d->size_bytes > VF_CHECKPOINT_MAX_COUNT) {
         return vf_error_set(err, VF_INVALID, "its size is %" PRIu64 " bytes", d->size_bytes);
     }
@@ -368,6 +378,18 @@ static int parse_rounds(const cJSON *rounds, struct vf_checkpoint *c, struct vf_
         c->rounds[c->n_rounds++] =
             (struct vf_round){bytes, (int64_t)span, (int64_t)copy, (int64_t)overhead};
     }
+    return 0;
+}
+
+static int parse_stage(const cJSON *root, struct vf_checkpoint *c, struct vf_error **err)
+{
+    size_t stage = find_name(root, "stage", stage_names);
+    if (stage == N_NAMES || !cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(root, "sourceWasOn"))) {
+        return vf_error_set(err, VF_INVALID,
+                            "it does not say how far the cutover is, or whether the source was on");
+    }
+    c->stage = (enum vf_checkpoint_stage)stage;
+    c->was_on = vf_json_bool(root, "sourceWasOn", false);
     return 0;
 }
 
@@ -404,6 +426,9 @@ static int parse_tree(const cJSON *root, struct vf_checkpoint *c, struct vf_erro
         }
     }
     int rc = parse_rounds(vf_json_array(root, "rounds"), c, err);
+    if (rc == 0) {
+        rc = parse_stage(root, c, err);
+    }
     return rc ? rc : check_whole(c, err);
 }
 

@@ -41,6 +41,9 @@ static void check_again(const struct vf_checkpoint *c)
         strcmp(text, text_again) != 0) {
         abort();
     }
+    if (again.stage != c->stage || again.was_on != c->was_on) {
+        abort();
+    }
     for (size_t i = 0; i < c->n_disks; i++) {
         if (c->disks[i].done.total_bytes != again.disks[i].done.total_bytes ||
             vf_areas_overlaps(&c->disks[i].done, c->disks[i].size_bytes, UINT64_MAX)) {

@@ -36,7 +36,9 @@ static struct vf_checkpoint sample(void)
     struct vf_checkpoint c = {.instance_uuid = vf_xstrdup("50-uuid"),
                               .moref = vf_xstrdup("vm-42"),
                               .vm_name = vf_xstrdup("web \"01\" \xc3\xa4"),
-                              .updated = vf_xstrdup("2026-11-21T14:18:25Z")};
+                              .updated = vf_xstrdup("2026-11-21T14:18:25Z"),
+                              .stage = VF_STAGE_CUTOVER,
+                              .was_on = true};
     vf_checkpoint_add_disk(&c, &disk_a, "web-disk-0.img");
     vf_checkpoint_add_disk(&c, &disk_b, "web-disk-1.img");
     struct vf_checkpoint_disk *a = &c.disks[0], *b = &c.disks[1];
@@ -88,6 +90,8 @@ static void test_checkpoint__what_is_written_is_read(void **state)
     assert_string_equal(r.moref, "vm-42");
     assert_string_equal(r.vm_name, c.vm_name);
     assert_string_equal(r.updated, c.updated);
+    assert_int_equal(r.stage, VF_STAGE_CUTOVER);
+    assert_true(r.was_on);
     assert_int_equal(r.n_disks, 2);
     const struct vf_checkpoint_disk *a = &r.disks[0], *b = &r.disks[1];
     assert_int_equal(a->key, 2000);
@@ -126,6 +130,25 @@ static void test_checkpoint__what_is_written_is_read(void **state)
     vf_checkpoint_release(&c);
 }
 
+static void test_checkpoint__every_stage_is_read_back(void **state)
+{
+    (void)state;
+    static const enum vf_checkpoint_stage stages[] = {VF_STAGE_PRECOPY, VF_STAGE_CUTOVER,
+                                                      VF_STAGE_DELIVERED};
+    for (size_t i = 0; i < 2 * sizeof stages / sizeof *stages; i++) {
+        struct vf_checkpoint c = sample();
+        c.stage = stages[i / 2];
+        c.was_on = i % 2;
+        char *text = text_of(&c, VF_CHECKPOINT_MAX_BYTES);
+        struct vf_checkpoint r = parsed(text);
+        assert_int_equal(r.stage, c.stage);
+        assert_int_equal(r.was_on, c.was_on);
+        vf_checkpoint_release(&r);
+        vf_checkpoint_release(&c);
+        free(text);
+    }
+}
+
 static void test_checkpoint__torn_or_altered_anywhere_is_invalid(void **state)
 {
     (void)state;
@@ -148,7 +171,9 @@ static void test_checkpoint__torn_or_altered_anywhere_is_invalid(void **state)
     vf_checkpoint_release(&c);
 }
 
-#define HEAD "{\"checkpointVersion\":1,\"vm\":{\"instanceUuid\":\"u\"},\"disks\":["
+#define STAGE "\"stage\":\"precopy\",\"sourceWasOn\":false,"
+#define OPEN  "{\"checkpointVersion\":1,\"vm\":{\"instanceUuid\":\"u\"},"
+#define HEAD  OPEN STAGE "\"disks\":["
 #define DISK(phase, more)                                                                          \
     "{\"key\":1,\"target\":\"t\",\"sizeBytes\":2048,\"phase\":\"" phase "\",\"snapshot\":\"s\","   \
     "\"roundBytes\":0,\"copiedBytes\":0,\"roundStarted\":\"x\"," more "}"
@@ -169,8 +194,19 @@ static void test_checkpoint__what_makes_no_sense_is_refused(void **state)
         {"{\"checkpointVersion\":1}", "0 disks", VF_INVALID},
         {HEAD "]}", "0 disks", VF_INVALID},
         {HEAD "7]}", "a number", VF_INVALID},
-        {"{\"checkpointVersion\":1,\"disks\":[" DISK("full", "\"round\":0") "]}", "no VM",
+        {"{\"checkpointVersion\":1," STAGE "\"disks\":[" DISK("full", "\"round\":0") "]}", "no VM",
          VF_INVALID},
+        {OPEN "\"disks\":[" DISK("full", "\"round\":0") "]}", "how far", VF_INVALID},
+        {OPEN "\"stage\":\"cutover\",\"disks\":[" DISK("full", "\"round\":0") "]}", "how far",
+         VF_INVALID},
+        {OPEN "\"sourceWasOn\":true,\"disks\":[" DISK("full", "\"round\":0") "]}", "how far",
+         VF_INVALID},
+        {OPEN
+         "\"stage\":\"done\",\"sourceWasOn\":true,\"disks\":[" DISK("full", "\"round\":0") "]}",
+         "how far", VF_INVALID},
+        {OPEN "\"stage\":\"cutover\",\"sourceWasOn\":\"true\",\"disks\":[" DISK("full",
+                                                                                "\"round\":0") "]}",
+         "how far", VF_INVALID},
         {HEAD DISK("full", "\"round\":-1") "]}", "a number", VF_INVALID},
         {HEAD DISK("full", "\"round\":4294967296") "]}", "a number", VF_INVALID},
         {HEAD DISK("warm", "\"round\":0") "]}", "phase", VF_INVALID},
@@ -681,6 +717,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checkpoint__what_is_written_is_read),
+        cmocka_unit_test(test_checkpoint__every_stage_is_read_back),
         cmocka_unit_test(test_checkpoint__torn_or_altered_anywhere_is_invalid),
         cmocka_unit_test(test_checkpoint__what_makes_no_sense_is_refused),
         cmocka_unit_test(test_checkpoint__too_many_areas_leave_out_the_smallest),
