@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "converters/vm/network_map.h"
 #include "importer/base/mem.h"
 #include "importer/base/yaml.h"
 #include "jobs/cli/cluster_args.h"
@@ -9,6 +8,7 @@
 #include "jobs/cli/connect.h"
 #include "jobs/cli/output.h"
 #include "jobs/cli/progress.h"
+#include "jobs/cli/target_args.h"
 #include "jobs/import.h"
 
 struct import_args {
@@ -17,30 +17,19 @@ struct import_args {
     struct vf_trust_args trust;
     struct vf_progress_args progress;
     struct vf_cluster_args cluster;
+    struct vf_disk_args disk;
+    struct vf_landing_args landing;
     const char *vm, *ova, *ovf, *vmdk, *name;
     const char *to;
-    int format; /* enum vf_format */
-    bool overwrite, no_quiesce;
-    unsigned parallel_disks, threads;
-    const char *storage_class;
-    int disk_bus;
-    const char **networks;
-    /* Of a target in a cluster. */
-    int dry_run, volume_mode, access_mode, handover, upload_coding;
-    bool start, bind_immediately;
+    bool no_quiesce;
+    int dry_run;
+    /* Target UPLOAD. */
+    bool bind_immediately, upload_insecure;
+    int upload_coding;
     const char *upload_proxy, *upload_ca_file, *upload_thumbprint;
-    bool upload_insecure;
-    const char *worker_image, *worker_account;
 };
 
-/* The first of each stands for "not given"; the order of formats is that of enum vf_format, that of
- * handovers that of enum vf_import_handover. */
-static const char *const formats[] = {"auto", "raw", "qcow2", NULL};
-static const char *const disk_buses[] = {"virtio", "sata", "scsi", NULL};
-static const char *const volume_modes[] = {"auto", "Block", "Filesystem", NULL};
-static const char *const access_modes[] = {"auto", "ReadWriteOnce", "ReadWriteMany",
-                                           "ReadWriteOncePod", NULL};
-static const char *const handovers[] = {"adopt", "claim", NULL};
+/* The first of each stands for "not given". */
 static const char *const codings[] = {"auto", "gzip", "zstd", NULL}; /* enum vf_import_coding */
 static const char *const dry_runs[] = {"none", "server", NULL};
 
@@ -85,69 +74,32 @@ static int pick_kind(struct vf_cli *cli, const struct import_args *args,
     return 0;
 }
 
-/* "dir:PATH", "upload", "pvc" or "pvc:PATH". */
-static int pick_target(struct vf_cli *cli, const char *to, struct vf_import_options *options,
-                       struct vf_error **err)
-{
-    if (!to) {
-        return vf_cli_misuse(cli, err, "option \"--to\" is missing: dir:PATH, upload or pvc");
-    }
-    if (strncmp(to, "dir:", 4) == 0 && to[4]) {
-        options->target = VF_TO_DIR;
-        options->to_path = to + 4;
-    } else if (strcmp(to, "upload") == 0) {
-        options->target = VF_TO_UPLOAD;
-    } else if (strcmp(to, "pvc") == 0 || (strncmp(to, "pvc:", 4) == 0 && to[4])) {
-        options->target = VF_TO_CLAIM;
-        options->to_path = to[3] ? to + 4 : NULL;
-    } else {
-        return vf_cli_misuse(cli, err, "option \"--to\" wants dir:PATH, upload or pvc");
-    }
-    return 0;
-}
-
 /* Options that one kind of target has and the others have not. */
 static int check_target(struct vf_cli *cli, const struct import_args *args,
                         const struct vf_import_options *options, struct vf_error **err)
 {
+    static const char cluster[] = "a target in a cluster";
     const struct vf_import_cluster *c = &options->cluster;
     bool dir = options->target == VF_TO_DIR, upload = options->target == VF_TO_UPLOAD;
-    bool launch = options->target == VF_TO_CLAIM && !options->to_path;
-    const struct {
-        bool given, fits;
-        const char *name, *where;
-    } options_of[] = {
-        {args->format != VF_FORMAT_AUTO, dir, "format", "--to dir:PATH"},
-        {args->overwrite, dir, "overwrite", "--to dir:PATH"},
-        {args->cluster.kubeconfig != NULL, !dir, "kubeconfig", "--to upload or --to pvc"},
-        {args->cluster.context != NULL, !dir, "context", "--to upload or --to pvc"},
-        {args->cluster.timeout_s != 0, !dir, "cluster-timeout", "--to upload or --to pvc"},
-        {c->start, !dir, "start", "--to upload or --to pvc"},
-        {c->dry_run, !dir, "dry-run", "--to upload or --to pvc"},
-        {c->volume_mode != NULL, !dir, "volume-mode", "--to upload or --to pvc"},
-        {c->access_mode != NULL, !dir, "access-mode", "--to upload or --to pvc"},
-        {args->handover != VF_IMPORT_ADOPT, !dir, "handover", "--to upload or --to pvc"},
+    const struct vf_option_fit fits[] = {
+        {args->cluster.kubeconfig != NULL, !dir, "kubeconfig", cluster},
+        {args->cluster.context != NULL, !dir, "context", cluster},
+        {args->cluster.timeout_s != 0, !dir, "cluster-timeout", cluster},
+        {c->dry_run, !dir, "dry-run", cluster},
         {c->bind_immediately, upload, "bind-immediately", "--to upload"},
         {c->proxy_url != NULL, upload, "upload-proxy", "--to upload"},
         {args->upload_coding != VF_IMPORT_CODING_AUTO, upload, "upload-coding", "--to upload"},
         {args->upload_ca_file != NULL, upload, "upload-ca-file", "--to upload"},
         {args->upload_thumbprint != NULL, upload, "upload-thumbprint", "--to upload"},
         {args->upload_insecure, upload, "upload-insecure-skip-verify", "--to upload"},
-        {args->worker_image != NULL, launch, "worker-image", "--to pvc"},
-        {args->worker_account != NULL, launch, "worker-account", "--to pvc"},
     };
-    for (size_t i = 0; i < VF_COUNT(options_of); i++) {
-        if (options_of[i].given && !options_of[i].fits) {
-            return vf_cli_misuse(cli, err, "option \"--%s\" goes with %s only", options_of[i].name,
-                                 options_of[i].where);
-        }
+    int rc = vf_option_fits(cli, fits, VF_COUNT(fits), err);
+    if (rc == 0 && c->dry_run && args->progress.mode == VF_PROGRESS_JSON) {
+        rc = vf_cli_misuse(cli, err,
+                           "options \"--dry-run\" and \"--progress\" json contradict each other: "
+                           "both write to standard output");
     }
-    if (c->dry_run && args->progress.mode == VF_PROGRESS_JSON) {
-        return vf_cli_misuse(cli, err,
-                             "options \"--dry-run\" and \"--progress\" json contradict each other: "
-                             "both write to standard output");
-    }
-    return 0;
+    return rc;
 }
 
 static int resolve_proxy(struct vf_cli *cli, const struct import_args *args,
@@ -175,35 +127,17 @@ static int resolve_source(struct vf_cli *cli, const struct import_args *args,
     return rc ? rc : vf_trust_resolve(cli, &args->trust, &options->http, err);
 }
 
-static const char *choice(const char *const *choices, int index)
-{
-    return index > 0 ? choices[index] : NULL;
-}
-
 static struct vf_import_options options_of(const struct import_args *args)
 {
     return (struct vf_import_options){
         .name = args->name,
-        .format = (enum vf_format)args->format,
-        .overwrite = args->overwrite,
         .no_quiesce = args->no_quiesce,
-        .parallel_disks = args->parallel_disks,
-        .threads = args->threads,
         .namespace_name = args->cluster.namespace_name,
-        .storage_class = args->storage_class,
-        .disk_bus = choice(disk_buses, args->disk_bus),
-        .networks = (const char *const *)args->networks,
         .cluster = {.where = vf_cluster_options_of(&args->cluster),
-                    .volume_mode = choice(volume_modes, args->volume_mode),
-                    .access_mode = choice(access_modes, args->access_mode),
                     .bind_immediately = args->bind_immediately,
-                    .handover = (enum vf_import_handover)args->handover,
-                    .start = args->start,
                     .dry_run = args->dry_run > 0,
                     .proxy_url = args->upload_proxy,
-                    .coding = (enum vf_import_coding)args->upload_coding,
-                    .worker_image = args->worker_image,
-                    .worker_account = args->worker_account},
+                    .coding = (enum vf_import_coding)args->upload_coding},
     };
 }
 
@@ -224,18 +158,6 @@ static int put_documents(struct vf_cli *cli, const cJSON *documents, struct vf_e
     return rc ? rc : vf_cli_put(cli, text, err);
 }
 
-static int check_networks(struct vf_cli *cli, const struct import_args *args, struct vf_error **err)
-{
-    struct vf_network_map map = {0};
-    int rc = 0;
-    for (const char **rule = args->networks; rule && *rule && rc == 0; rule++) {
-        rc = vf_network_map_add(&map, *rule, err);
-    }
-    vf_network_map_release(&map);
-    cli->misuse |= rc != 0;
-    return rc;
-}
-
 static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **err)
 {
     const struct import_args *args = opaque;
@@ -245,9 +167,9 @@ static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **
     cJSON *documents = NULL;
 
     int rc = pick_kind(cli, args, &options, err);
-    rc = rc ? rc : pick_target(cli, args->to, &options, err);
+    rc = rc ? rc : vf_target_pick(cli, args->to, &options, err);
+    rc = rc ? rc : vf_target_apply(cli, &args->disk, &args->landing, &options, err);
     rc = rc ? rc : check_target(cli, args, &options, err);
-    rc = rc ? rc : check_networks(cli, args, err);
     rc = rc ? rc : resolve_proxy(cli, args, &options.cluster, err);
     rc = rc ? rc : resolve_source(cli, args, &options, &password, err);
     rc = rc ? rc : vf_progress_open(cli, &args->progress, args->common.debug, &reporter, err);
@@ -307,57 +229,6 @@ static const struct vf_option target_options[] = {
              "claims (pvc:PATH: the claims are mounted here, as PATH/disk-0 and so on)",
      .offset = offsetof(struct import_args, to),
      .complete = VF_COMPLETE_TARGET},
-    {.name = "format",
-     .kind = VF_OPTION_CHOICE,
-     .value = "FORMAT",
-     .help = "of the disks; auto is raw",
-     .choices = formats,
-     .offset = offsetof(struct import_args, format)},
-    {.name = "overwrite",
-     .kind = VF_OPTION_FLAG,
-     .help = "replace an earlier import in that directory",
-     .offset = offsetof(struct import_args, overwrite)},
-    {.name = "parallel-disks",
-     .kind = VF_OPTION_NUMBER,
-     .value = "N",
-     .help = "disks that are copied at the same time; 4 unless said otherwise",
-     .min = 1,
-     .max = 64,
-     .offset = offsetof(struct import_args, parallel_disks)},
-    {.name = "threads",
-     .kind = VF_OPTION_NUMBER,
-     .value = "N",
-     .help = "threads that inflate, for all disks together; one a core and two more unless said "
-             "otherwise, with pvc 4",
-     .min = 1,
-     .max = 256,
-     .offset = offsetof(struct import_args, threads)},
-    {.name = "storage-class",
-     .kind = VF_OPTION_STRING,
-     .value = "CLASS",
-     .help = "of the claims; the cluster's default otherwise",
-     .offset = offsetof(struct import_args, storage_class)},
-    {.name = "disk-bus",
-     .kind = VF_OPTION_CHOICE,
-     .value = "BUS",
-     .help = "that the guest finds its disks on; virtio unless said otherwise",
-     .choices = disk_buses,
-     .offset = offsetof(struct import_args, disk_bus)},
-    {.name = "network",
-     .kind = VF_OPTION_LIST,
-     .value = "SOURCE=WHERE",
-     .help = "NICs on the source's network SOURCE (or the NIC with that MAC address) go to: pod, "
-             "the pod network; [NAMESPACE/]NAME, a NetworkAttachmentDefinition; or ignore. Else "
-             "the first NIC goes to the pod network, others to an attachment named as their "
-             "network is",
-     .offset = offsetof(struct import_args, networks)},
-};
-
-static const struct vf_option cluster_options[] = {
-    {.name = "start",
-     .kind = VF_OPTION_FLAG,
-     .help = "start the VM when it is there, and wait until it runs; else it stays halted",
-     .offset = offsetof(struct import_args, start)},
     {.name = "dry-run",
      .kind = VF_OPTION_CHOICE,
      .value = "WHERE",
@@ -365,24 +236,9 @@ static const struct vf_option cluster_options[] = {
              "and make nothing",
      .choices = dry_runs,
      .offset = offsetof(struct import_args, dry_run)},
-    {.name = "handover",
-     .kind = VF_OPTION_CHOICE,
-     .value = "HOW",
-     .help = "adopt: the VM owns its disks, which are deleted with it; claim: nobody owns them",
-     .choices = handovers,
-     .offset = offsetof(struct import_args, handover)},
-    {.name = "volume-mode",
-     .kind = VF_OPTION_CHOICE,
-     .value = "MODE",
-     .help = "of the claims; auto is what the storage prefers",
-     .choices = volume_modes,
-     .offset = offsetof(struct import_args, volume_mode)},
-    {.name = "access-mode",
-     .kind = VF_OPTION_CHOICE,
-     .value = "MODE",
-     .help = "of the claims; auto is what the storage prefers",
-     .choices = access_modes,
-     .offset = offsetof(struct import_args, access_mode)},
+};
+
+static const struct vf_option upload_options[] = {
     {.name = "bind-immediately",
      .kind = VF_OPTION_FLAG,
      .help = "upload: where the storage waits for the first consumer of a claim, have the volume "
@@ -416,17 +272,6 @@ static const struct vf_option cluster_options[] = {
              "can be read and is known to take it, else gzip, which costs thrice the CPU",
      .choices = codings,
      .offset = offsetof(struct import_args, upload_coding)},
-    {.name = "worker-image",
-     .kind = VF_OPTION_STRING,
-     .value = "IMAGE",
-     .help = "pvc: container image with vmferry for the Job; else from VMFERRY_WORKER_IMAGE",
-     .offset = offsetof(struct import_args, worker_image)},
-    {.name = "worker-account",
-     .kind = VF_OPTION_STRING,
-     .value = "NAME",
-     .help = "pvc: service account of the Job; unless said otherwise vmferry-worker, which "
-             "deploy/rbac.yaml makes",
-     .offset = offsetof(struct import_args, worker_account)},
 };
 
 static const struct vf_option_group groups[] = {
@@ -434,10 +279,10 @@ static const struct vf_option_group groups[] = {
     VF_LOGIN_GROUP(struct import_args, login),
     VF_TRUST_GROUP(struct import_args, trust),
     {.title = "Target", .options = target_options, .n_options = VF_COUNT(target_options)},
+    VF_DISK_GROUP(struct import_args, disk),
     VF_CLUSTER_GROUP(struct import_args, cluster),
-    {.title = "Target in a cluster",
-     .options = cluster_options,
-     .n_options = VF_COUNT(cluster_options)},
+    VF_LANDING_GROUP(struct import_args, landing),
+    {.title = "Upload", .options = upload_options, .n_options = VF_COUNT(upload_options)},
     VF_PROGRESS_GROUP(struct import_args, progress),
     VF_COMMON_GROUP,
 };
