@@ -18,7 +18,7 @@ struct vf_progress {
 };
 
 enum vf_event_type {
-    VF_EVENT_PHASE,      /* text = "snapshot", "copy", ... ; detail in message */
+    VF_EVENT_PHASE,      /* name = "snapshot", "copy", ... ; detail in message; maybe data */
     VF_EVENT_WARNING,    /* message */
     VF_EVENT_INFO,       /* message */
     VF_EVENT_DISK_START, /* disk, name, progress (valid until DISK_END) */
@@ -34,6 +34,8 @@ struct vf_event {
     const char *message;
     const struct vf_progress *progress;
     const struct vf_error *error;
+    /* One JSON object as text, for listeners that hand data on: the status of a migration. */
+    const char *data;
 };
 
 struct vf_reporter;

@@ -54,6 +54,14 @@ static void add_counters(cJSON *line, const struct vf_track_disk *d)
     vf_json_add_u64(line, "rate", vf_track_bytes_per_s(d));
 }
 
+static void add_data(cJSON *line, const char *data)
+{
+    cJSON *tree = data ? cJSON_Parse(data) : NULL;
+    if (tree && !cJSON_AddItemToObject(line, "status", tree)) {
+        cJSON_Delete(tree);
+    }
+}
+
 static void json_event(struct vf_listener *l, const struct vf_event *e,
                        const struct vf_track_disk *disk)
 {
@@ -68,6 +76,7 @@ static void json_event(struct vf_listener *l, const struct vf_event *e,
     }
     if (e->type == VF_EVENT_PHASE) {
         vf_json_add_string(line, "phase", e->name);
+        add_data(line, e->data);
     }
     if (e->type == VF_EVENT_DISK_END) {
         if (disk) {

@@ -1,8 +1,9 @@
 /* Listeners for the events of a job: bars on a terminal, JSON lines, plain lines for a log.
  *
  * Each is a struct vf_reporter (vmferry/event.h): events come from any thread; a second result is
- * ignored. Free it with
- * vf_reporter_free before anything else is written to `out`.
+ * ignored. Disks that are started anew after a phase in which none ran are those of a new round:
+ * the ones before are forgotten. Free it with vf_reporter_free before anything else is written to
+ * `out`.
  */
 #ifndef JOBS_REPORT_REPORT_H
 #define JOBS_REPORT_REPORT_H
@@ -33,7 +34,7 @@ struct vf_report_options {
 struct vf_reporter *vf_report_bar_new(const struct vf_report_options *options);
 
 /* One JSON object a line: "event" is phase, warning, info, disk_start, progress (each second, for
- * every running disk), disk_end or result. */
+ * every running disk), disk_end or result. A phase's data is its "status". */
 struct vf_reporter *vf_report_json_new(const struct vf_report_options *options);
 
 enum vf_report_level {

@@ -66,6 +66,16 @@ static struct vf_track_disk *insert(struct vf_track *t, const struct vf_event *e
     return &t->disks[at];
 }
 
+static bool is_any_running(const struct vf_track *t)
+{
+    for (size_t i = 0; i < t->n_disks; i++) {
+        if (t->disks[i].state == VF_TRACK_RUNNING) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct vf_track_disk *start_disk(struct vf_track *t, const struct vf_event *e)
 {
     struct vf_track_disk *d = find(t, e);
@@ -90,7 +100,13 @@ static struct vf_track_disk *start_disk(struct vf_track *t, const struct vf_even
 const struct vf_track_disk *vf_track_event(struct vf_track *t, const struct vf_event *e,
                                            int64_t now_ms)
 {
+    if (e->type == VF_EVENT_PHASE) {
+        t->over = !is_any_running(t);
+    }
     if (e->type == VF_EVENT_DISK_START) {
+        if (t->over) { /* a migration copies them again and again */
+            vf_track_release(t);
+        }
         return start_disk(t, e);
     }
     if (e->type != VF_EVENT_DISK_END) {

@@ -4,6 +4,7 @@
 #ifndef JOBS_REPORT_TRACK_H
 #define JOBS_REPORT_TRACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,13 +30,14 @@ struct vf_track {
     struct vf_track_disk *disks; /* by VM as they were told of, then by index */
     size_t n_disks;
     struct vf_rate rate; /* of all together */
+    bool over;           /* a phase came when none ran: the next disk begins another round */
 };
 
 void vf_track_init(struct vf_track *t);
 void vf_track_release(struct vf_track *t);
 
-/* DISK_START and DISK_END change the table, everything else is ignored. Returns the disk, borrowed
- * until the next call; NULL when the event is not about a known one. */
+/* DISK_START and DISK_END change the table, PHASE ends a round of them, everything else is ignored.
+ * Returns the disk, borrowed until the next call; NULL when the event is not about a known one. */
 const struct vf_track_disk *vf_track_event(struct vf_track *t, const struct vf_event *e,
                                            int64_t now_ms);
 
