@@ -95,6 +95,7 @@ static void parse_backing(struct vf_vm_disk *disk, const xmlNode *backing)
     disk->uuid = vf_xml_child_text(backing, VF_VIM_NS, "uuid");
     disk->change_id = vf_xml_child_text(backing, VF_VIM_NS, "changeId");
     disk->encrypted = vf_xml_child(backing, VF_VIM_NS, "keyId") != NULL;
+    disk->delta = vf_xml_child(backing, VF_VIM_NS, "parent") != NULL;
     disk->shared = sharing && strcmp(sharing, "sharingMultiWriter") == 0;
     disk->independent = disk->mode && strncmp(disk->mode, "independent", 11) == 0;
     disk->rdm = type && (strstr(type, "RawDisk") != NULL);

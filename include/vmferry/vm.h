@@ -29,6 +29,7 @@ struct vf_vm_disk {
     bool rdm;         /* raw device mapping */
     bool shared;      /* multi-writer, or a shared bus */
     bool encrypted;
+    bool delta; /* the file holds no more than what was written over a parent's content */
     char *mode; /* "persistent", "independent_persistent", ... */
     char *uuid; /* backing UUID "6000C29a-5e1f-..." */
     char *change_id;

@@ -118,8 +118,10 @@ static void test_vm_draft__disk_flags(void **state)
     assert_int_equal(a->unit_number, 1);
     assert_true(a->thin);
     assert_false(a->independent || a->shared || a->rdm || a->encrypted); /* nor by its parent */
+    assert_true(a->delta);
     assert_int_equal(b->capacity_bytes, 512);
     assert_true(b->independent && b->shared && b->encrypted);
+    assert_false(b->delta);
     assert_false(b->thin);
     vf_vm_draft_release(&d);
 }
