@@ -1,0 +1,55 @@
+/* Private to jobs/migration: what others see of a migration and ask of it. Keeps the status, tells
+ * the reporter and the board, and takes requests from the board, also while a round is copied: then
+ * a thread of its own does it once a second.
+ *
+ * Threads: every function from the migration's one, but for the reporter's events.
+ */
+#ifndef JOBS_MIGRATION_WATCH_H
+#define JOBS_MIGRATION_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vmferry/cancel.h>
+#include <vmferry/error.h>
+#include <vmferry/event.h>
+
+#include "jobs/checkpoint.h"
+#include "jobs/migration/board.h"
+#include "jobs/migration/status.h"
+#include "jobs/rounds.h"
+
+struct vf_watch;
+
+/* `next` (may be NULL) hears every event too. NULL without memory for a thread's lock. */
+struct vf_watch *vf_watch_new(struct vf_reporter *next, const struct vf_cancel *cancel);
+void vf_watch_free(struct vf_watch *w); /* NULL is fine */
+
+/* What the parts of the migration report to. */
+struct vf_reporter *vf_watch_reporter(struct vf_watch *w);
+
+/* From now on there is one; NULL: no more. Borrowed. */
+void vf_watch_set_board(struct vf_watch *w, struct vf_board *board);
+
+/* Who and where; each NULL leaves what there is. */
+void vf_watch_set_names(struct vf_watch *w, const char *name, const char *vm, const char *uuid,
+                        const char *source, const char *place);
+void vf_watch_set_transport(struct vf_watch *w, const char *name, const char *reason);
+void vf_watch_set_cutover(struct vf_watch *w, const char *when);
+/* Disks, rounds and bytes as the checkpoint has them. */
+void vf_watch_set_checkpoint(struct vf_watch *w, const struct vf_checkpoint *c);
+
+void vf_watch_tell(struct vf_watch *w, enum vf_migration_phase phase,
+                   const struct vf_rounds_forecast *forecast, const char *detail,
+                   const char *next_step, const struct vf_error *error);
+
+/* As vf_world_ops.wait. */
+int vf_watch_wait(struct vf_watch *w, int64_t timeout_ms, struct vf_migration_request *ret,
+                  struct vf_error **err);
+
+/* A round is being copied: until stop the status is kept up to date, and a request to cancel
+ * triggers `cancel`. stop is true when it did. A request to cut over stays for wait. */
+int vf_watch_start(struct vf_watch *w, struct vf_cancel *cancel, struct vf_error **err);
+bool vf_watch_stop(struct vf_watch *w);
+
+#endif
