@@ -1,11 +1,12 @@
 #include "converters/disk/raw.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "importer/base/file_io.h"
-#include "importer/base/inject.h"
 #include "importer/base/mem.h"
 
 struct raw_sink {
@@ -13,7 +14,13 @@ struct raw_sink {
     int fd;
     struct vf_bulk bulk;
     char *path;
+    int sync_failed;
+    bool unflushed; /* since it was made: the file is longer than the disk by UNFLUSHED_BYTES */
 };
+
+/* By its size an image tells whether it was flushed ever: one that was just made in the place of
+ * another is not to be taken for the other. */
+#define UNFLUSHED_BYTES 1
 
 static int raw_write(struct vf_sink *s, const void *buf, size_t len_bytes, uint64_t offset_bytes,
                      struct vf_error **err)
@@ -39,14 +46,13 @@ static int raw_read(struct vf_sink *s, void *buf, size_t len_bytes, uint64_t off
 static int raw_flush(struct vf_sink *s, struct vf_error **err)
 {
     struct raw_sink *r = (struct raw_sink *)s;
-    int rc = vf_inject("image.sync", err);
-    if (rc) {
-        return rc;
+    if (r->unflushed) {
+        if (ftruncate(r->fd, (off_t)s->size_bytes) != 0) {
+            return vf_error_set_errno(err, errno, "cannot give \"%s\" its size", r->path);
+        }
+        r->unflushed = false;
     }
-    if (fsync(r->fd) != 0) {
-        return vf_error_set_errno(err, errno, "cannot make \"%s\" durable", r->path);
-    }
-    return 0;
+    return vf_file_sync(r->fd, r->path, &r->sync_failed, err);
 }
 
 static void raw_free(struct vf_sink *s)
@@ -67,6 +73,21 @@ static const struct vf_sink_ops raw_ops = {
     .free = raw_free,
 };
 
+static struct vf_sink *new_sink(int fd, const char *path, uint64_t size_bytes, bool fresh)
+{
+    unsigned more_caps = fresh ? VF_SINK_STARTS_ZERO : 0;
+    struct raw_sink *r = vf_xcalloc(1, sizeof *r);
+    r->base = (struct vf_sink){.ops = &raw_ops,
+                               .size_bytes = size_bytes,
+                               .caps = VF_SINK_RANDOM | VF_SINK_PARALLEL | VF_SINK_REWRITABLE |
+                                       VF_SINK_READABLE | more_caps};
+    r->fd = fd;
+    r->unflushed = fresh;
+    r->path = vf_xstrdup(path);
+    vf_bulk_open(&r->bulk, fd);
+    return &r->base;
+}
+
 int vf_raw_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **ret_sink,
                        struct vf_error **err)
 {
@@ -75,20 +96,32 @@ int vf_raw_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **r
     if (rc) {
         return rc;
     }
-    if (ftruncate(fd, (off_t)size_bytes) != 0) {
+    if (ftruncate(fd, (off_t)size_bytes) != 0 ||
+        ftruncate(fd, (off_t)(size_bytes + UNFLUSHED_BYTES)) != 0) {
         rc = vf_error_set_errno(err, errno, "cannot give \"%s\" its size", path);
         close(fd);
         unlink(path);
         return rc;
     }
-    struct raw_sink *r = vf_xcalloc(1, sizeof *r);
-    r->base = (struct vf_sink){.ops = &raw_ops,
-                               .size_bytes = size_bytes,
-                               .caps = VF_SINK_RANDOM | VF_SINK_PARALLEL | VF_SINK_REWRITABLE |
-                                       VF_SINK_READABLE | VF_SINK_STARTS_ZERO};
-    r->fd = fd;
-    r->path = vf_xstrdup(path);
-    vf_bulk_open(&r->bulk, fd);
-    *ret_sink = &r->base;
+    *ret_sink = new_sink(fd, path, size_bytes, true);
+    return 0;
+}
+
+int vf_raw_sink_open(const char *path, uint64_t size_bytes, struct vf_sink **ret_sink,
+                     struct vf_error **err)
+{
+    int fd;
+    uint64_t have_bytes;
+    int rc = vf_file_reopen(path, &fd, &have_bytes, err);
+    if (rc) {
+        return rc;
+    }
+    if (have_bytes != size_bytes) {
+        close(fd);
+        return vf_error_set(err, VF_INVALID,
+                            "\"%s\" has %" PRIu64 " bytes, and the disk has %" PRIu64, path,
+                            have_bytes, size_bytes);
+    }
+    *ret_sink = new_sink(fd, path, size_bytes, false);
     return 0;
 }

@@ -30,6 +30,47 @@ int vf_file_create(const char *path, int *ret_fd, struct vf_error **err)
     return 0;
 }
 
+int vf_file_reopen(const char *path, int *ret_fd, uint64_t *ret_size_bytes, struct vf_error **err)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno != ELOOP && errno != ENXIO) {
+        return vf_error_set_errno(err, errno, "cannot open \"%s\"", path);
+    }
+    struct stat st;
+    int rc = 0;
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        rc = vf_error_set(err, VF_CONFLICT, "\"%s\" is not a regular file", path);
+    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        vf_error_set(err, VF_CONFLICT, "\"%s\" is being written by another vmferry", path);
+        vf_error_hint(err, "wait for it to end, or give another target");
+        rc = VF_CONFLICT;
+    }
+    if (rc) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return rc;
+    }
+    *ret_fd = fd;
+    *ret_size_bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+int vf_file_sync(int fd, const char *path, int *failed, struct vf_error **err)
+{
+    int rc = vf_inject("image.sync", err);
+    if (rc) {
+        return rc;
+    }
+    if (*failed == 0 && fsync(fd) != 0) {
+        *failed = errno;
+    }
+    if (*failed) {
+        return vf_error_set_errno(err, *failed, "cannot make \"%s\" durable", path);
+    }
+    return vf_inject("image.synced", err);
+}
+
 int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
                    uint64_t offset_bytes, struct vf_error **err)
 {

@@ -15,6 +15,14 @@
  * time. *ret_fd is the caller's. */
 int vf_file_create(const char *path, int *ret_fd, struct vf_error **err);
 
+/* The file that an earlier run left, locked in the same way, for going on with it. VF_MISSING;
+ * VF_CONFLICT when it is no regular file, or another writes it. *ret_fd is the caller's. */
+int vf_file_reopen(const char *path, int *ret_fd, uint64_t *ret_size_bytes, struct vf_error **err);
+
+/* fsync. Once it failed the kernel may have dropped what was to be written and forgets that it did:
+ * that a later one succeeds says nothing. `failed` remembers it: 0 until the first failure. */
+int vf_file_sync(int fd, const char *path, int *failed, struct vf_error **err);
+
 int vf_file_pwrite(int fd, const char *path, const void *buf, size_t len_bytes,
                    uint64_t offset_bytes, struct vf_error **err);
 
