@@ -50,9 +50,15 @@ struct vf_warm_target_ops {
     int (*guard)(struct vf_warm_target *t, const struct vf_checkpoint *c, struct vf_error **err);
 
     /* Every sink is finished and freed, im->copies[i] has size_bytes and digest: make the VM of it
-     * (or the manifests and final names), and wait until it is accepted. Called again after a crash
-     * it finds what it had made, and is good. */
+     * (or the manifests and final names), and wait until it is accepted. It does not run before
+     * start. Called again after a crash it finds what it had made, and is good. */
     int (*deliver)(struct vf_warm_target *t, const struct vf_vm *vm, struct vf_error **err);
+
+    /* Whether what deliver makes is there, whole, and made by this migration (an earlier import
+     * that lies in the same place is none): asked when deliver failed or its answer was lost. An
+     * error means that it cannot be told. Clean-up: goes on after cancellation. Works after
+     * prepare, and, by im->name, without. */
+    int (*fetch_accepted)(struct vf_warm_target *t, bool *ret_accepted, struct vf_error **err);
 
     /* After deliver, if asked for: start the VM and wait until it runs. A folder: nothing. */
     int (*start)(struct vf_warm_target *t, struct vf_error **err);
