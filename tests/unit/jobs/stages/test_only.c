@@ -154,8 +154,10 @@ static void test_only__what_was_taken_is_not_written_again(void **state)
     assert_int_equal(write_sectors(&f, 0, N_SECTORS, NULL), 0);
     assert_int_equal(vf_sink_finish(f.only, NULL), 0);
     for (uint64_t i = 0; i < N_SECTORS; i++) {
-        bool in = (i >= 10 && i < 110) || (i >= 200 && i < 300) || (i >= 1000 && i < 3000);
-        assert_int_equal(f.memory->sectors[i], in);
+        bool early = (i >= 10 && i < 110) || (i >= 200 && i < 300);
+        bool late = i >= 1000 && i < 3000;
+        bool failed = i >= 1000 && i < 1250; /* the sink counts that call too */
+        assert_int_equal(f.memory->sectors[i], early + late + failed);
     }
     end(&f);
 }
