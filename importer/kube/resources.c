@@ -34,6 +34,10 @@ const struct vf_kube_resource vf_kube_virtual_machine_instances =
 const struct vf_kube_resource vf_kube_kubevirts = RESOURCE("kubevirt.io", "v1", "kubevirts", true);
 const struct vf_kube_resource vf_kube_network_attachments =
     RESOURCE("k8s.cni.cncf.io", "v1", "network-attachment-definitions", true);
+const struct vf_kube_resource vf_kube_volume_snapshots =
+    RESOURCE("snapshot.storage.k8s.io", "v1", "volumesnapshots", true);
+const struct vf_kube_resource vf_kube_volume_snapshot_classes =
+    RESOURCE("snapshot.storage.k8s.io", "v1", "volumesnapshotclasses", false);
 
 static const struct {
     const char *kind;
@@ -56,6 +60,8 @@ static const struct {
     {"VirtualMachineInstance", &vf_kube_virtual_machine_instances},
     {"KubeVirt", &vf_kube_kubevirts},
     {"NetworkAttachmentDefinition", &vf_kube_network_attachments},
+    {"VolumeSnapshot", &vf_kube_volume_snapshots},
+    {"VolumeSnapshotClass", &vf_kube_volume_snapshot_classes},
 };
 
 const char *vf_kube_kind(const struct vf_kube_resource *resource)

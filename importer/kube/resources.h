@@ -8,7 +8,8 @@ extern const struct vf_kube_resource vf_kube_namespaces, vf_kube_claims, vf_kube
     vf_kube_secrets, vf_kube_events, vf_kube_config_maps, vf_kube_jobs, vf_kube_storage_classes,
     vf_kube_data_volumes, vf_kube_cdis, vf_kube_cdi_configs, vf_kube_storage_profiles,
     vf_kube_upload_tokens, vf_kube_virtual_machines, vf_kube_virtual_machine_instances,
-    vf_kube_kubevirts, vf_kube_network_attachments;
+    vf_kube_kubevirts, vf_kube_network_attachments, vf_kube_volume_snapshots,
+    vf_kube_volume_snapshot_classes;
 
 /* The resource for apiVersion and kind of an object; NULL when it is none of these. */
 const struct vf_kube_resource *vf_kube_resource_of(const char *api_version, const char *kind);

@@ -1,0 +1,447 @@
+#include "jobs/cluster/guard.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "importer/base/clock.h"
+#include "importer/base/inject.h"
+#include "importer/base/json.h"
+#include "importer/base/mem.h"
+#include "importer/kube/metadata.h"
+#include "importer/kube/resources.h"
+#include "importer/kube/text.h"
+#include "importer/kube/volume_snapshot.h"
+#include "jobs/cluster/guard_set.h"
+
+#define READY_TIMEOUT_MS  (10 * 60 * 1000)
+#define DELETE_TIMEOUT_MS (2 * 60 * 1000)
+#define MAX_STATE_BYTES   80
+
+struct vf_guard {
+    struct vf_guard_env env;
+    const char *ns;
+    char *class_name; /* NULL: not looked for yet */
+    bool unavailable; /* and told */
+};
+
+struct vf_guard *vf_guard_new(const struct vf_guard_env *env)
+{
+    struct vf_guard *g = vf_xcalloc(1, sizeof *g);
+    g->env = *env;
+    g->ns = env->ns ? env->ns : vf_kube_client_namespace(env->client);
+    return g;
+}
+
+void vf_guard_free(struct vf_guard *g)
+{
+    if (g) {
+        free(g->class_name);
+        free(g);
+    }
+}
+
+/* All sets of this migration; both are the caller's. */
+static int fetch_sets(struct vf_guard *g, const struct vf_cancel *cancel, cJSON **ret_items,
+                      struct vf_guard_sets *ret_sets, struct vf_error **err)
+{
+    const struct vf_kube_ref ref = {.resource = &vf_kube_volume_snapshots, .ns = g->ns};
+    char *vf_autofree labels =
+        vf_xasprintf(VF_OWNED_MANAGED_BY "=" VF_OWNED_MANAGER "," VF_OWNED_IMPORT "=%s," //
+                     VF_GUARD_SET,
+                     g->env.owner->import);
+    const struct vf_kube_select select = {.labels = labels};
+    const struct vf_kube_options options = {.cancel = cancel};
+    int rc = vf_kube_list(g->env.client, &ref, &select, &options, ret_items, NULL, err);
+    if (rc == 0) {
+        vf_guard_sets_read(*ret_items, ret_sets);
+    }
+    return rc;
+}
+
+static int refuse_half_rolled_back(const struct vf_guard *g, const struct vf_guard_sets *sets,
+                                   struct vf_error **err)
+{
+    if (!vf_guard_sets_under_way(sets)) {
+        return 0;
+    }
+    vf_error_set(err, VF_CONFLICT,
+                 "a rollback of the disks of \"%s\" was begun and did not come to its end",
+                 g->env.owner->import);
+    vf_error_hint(err, "finish it: vmferry rollback %s -n %s", g->env.owner->import, g->ns);
+    return VF_CONFLICT;
+}
+
+static bool is_not_served(const struct vf_error *e)
+{
+    const char *reason = vf_error_reason(e);
+    return reason && strcmp(reason, VF_KUBE_REASON_NOT_SERVED) == 0;
+}
+
+int vf_guard_check(struct vf_guard *g, struct vf_error **err)
+{
+    struct vf_guard_sets sets = {0};
+    struct vf_error *e = NULL;
+    cJSON *items = NULL;
+    int rc = fetch_sets(g, g->env.cancel, &items, &sets, &e);
+    if (rc == 0) {
+        rc = refuse_half_rolled_back(g, &sets, &e);
+    } else if (rc == VF_AUTH || is_not_served(e)) {
+        vf_error_clear(&e);
+        rc = 0;
+    }
+    vf_guard_sets_release(&sets);
+    cJSON_Delete(items);
+    vf_error_move(err, &e);
+    return rc;
+}
+
+/* --- removing ---------------------------------------------------------------------------- */
+
+/* Lists leave out what all their items have in common. */
+static cJSON *complete(const cJSON *snapshot)
+{
+    char *vf_autofree api_version = vf_kube_api_version(&vf_kube_volume_snapshots);
+    cJSON *copy = cJSON_Duplicate(snapshot, true);
+    cJSON_DeleteItemFromObjectCaseSensitive(copy, "apiVersion");
+    cJSON_DeleteItemFromObjectCaseSensitive(copy, "kind");
+    vf_json_add_string(copy, "apiVersion", api_version);
+    vf_json_add_string(copy, "kind", vf_kube_kind(&vf_kube_volume_snapshots));
+    return copy;
+}
+
+static int remove_set(struct vf_guard *g, const struct vf_guard_set *set, int64_t timeout_ms,
+                      const struct vf_cancel *cancel, struct vf_error **err)
+{
+    int first = 0;
+    for (size_t i = 0; i < set->n; i++) {
+        int rc = vf_inject("guard.remove", first ? NULL : err);
+        if (rc == 0 && vf_owned_is_ours(set->snapshots[i])) {
+            cJSON *object = complete(set->snapshots[i]);
+            rc = vf_owned_delete(g->env.client, object, timeout_ms, cancel, first ? NULL : err);
+            cJSON_Delete(object);
+        }
+        first = first ? first : rc;
+    }
+    return first;
+}
+
+int vf_guard_remove(struct vf_guard *g, struct vf_error **err)
+{
+    struct vf_guard_sets sets = {0};
+    struct vf_error *e = NULL;
+    cJSON *items = NULL;
+    int rc = fetch_sets(g, NULL, &items, &sets, &e);
+    if (rc == VF_AUTH || is_not_served(e)) {
+        vf_error_clear(&e);
+        rc = 0;
+    }
+    /* The newest last: what is left of an interrupted removal can still be gone back to. */
+    for (size_t i = sets.n; i > 0; i--) {
+        int one = remove_set(g, &sets.sets[i - 1], DELETE_TIMEOUT_MS, NULL, &e);
+        rc = rc ? rc : one;
+    }
+    vf_guard_sets_release(&sets);
+    cJSON_Delete(items);
+    vf_error_move(err, &e);
+    return rc ? vf_error_wrap(err, rc, "remove the VolumeSnapshots of \"%s\"", g->env.owner->import)
+              : 0;
+}
+
+/* --- taking ------------------------------------------------------------------------------ */
+
+struct taking {
+    struct vf_guard *g;
+    const char *const *claims;
+    size_t n;
+    char **records; /* what each claim is */
+    cJSON *items;   /* as they were listed */
+    struct vf_guard_sets sets;
+    uint32_t number; /* of the new set */
+    char *state;     /* of it, for people */
+    size_t n_made;   /* creates that were sent */
+};
+
+static void release_taking(struct taking *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        free(t->records[i]);
+    }
+    free(t->records);
+    free(t->state);
+    vf_guard_sets_release(&t->sets);
+    cJSON_Delete(t->items);
+}
+
+static bool all_complete(const struct vf_checkpoint *c)
+{
+    for (size_t i = 0; i < c->n_disks; i++) {
+        if (c->disks[i].phase != VF_CHECKPOINT_COMPLETE) {
+            return false;
+        }
+    }
+    return c->n_disks > 0;
+}
+
+/* "round 2 of 2026-11-21T20:53:01Z" */
+static char *describe_state(const struct vf_checkpoint *c)
+{
+    uint32_t round = 0;
+    for (size_t i = 0; i < c->n_disks; i++) {
+        round = c->disks[i].round > round ? c->disks[i].round : round;
+    }
+    return vf_xasprintf("round %" PRIu32 "%s%s", round, c->updated ? " of " : "",
+                        c->updated ? c->updated : "");
+}
+
+static int read_claim(struct taking *t, size_t i, struct vf_error **err)
+{
+    struct vf_guard *g = t->g;
+    const struct vf_kube_ref ref = {.resource = &vf_kube_claims, .ns = g->ns, .name = t->claims[i]};
+    const struct vf_kube_options options = {.cancel = g->env.cancel};
+    cJSON *claim = NULL;
+    int rc = vf_kube_get(g->env.client, &ref, &options, &claim, err);
+    enum vf_owned owned = rc ? VF_OWNED_NOT : vf_owned_judge(claim, g->env.owner);
+    if (rc == 0 && (owned == VF_OWNED_NOT || owned == VF_OWNED_OTHER)) {
+        rc = vf_error_set(err, VF_CONFLICT, "claim \"%s\" is not of this migration", t->claims[i]);
+    }
+    rc = rc ? rc : vf_guard_describe_claim(claim, &t->records[i], err);
+    cJSON_Delete(claim);
+    return rc;
+}
+
+/* The newest set is of this very state: a run before this one took it, and went no further. */
+static bool is_kept(const struct taking *t)
+{
+    const struct vf_guard_set *set = t->sets.n ? &t->sets.sets[0] : NULL;
+    size_t n = 0;
+    if (!set || !set->whole || set->n != t->n) {
+        return false;
+    }
+    for (size_t i = 0; i < t->n; i++) {
+        for (size_t k = 0; k < set->n; k++) {
+            const char *claim = vf_volume_snapshot_claim(set->snapshots[k]);
+            n += strcmp(claim, t->claims[i]) == 0 &&
+                 vf_kube_has_annotation(set->snapshots[k], VF_GUARD_CLAIM, t->records[i]);
+        }
+    }
+    return n == t->n;
+}
+
+static cJSON *build_snapshot(const struct taking *t, size_t i, const char *name)
+{
+    struct vf_guard *g = t->g;
+    char *vf_autofree number = vf_xasprintf("%" PRIu32, t->number);
+    char *vf_autofree count = vf_xasprintf("%zu", t->n);
+    cJSON *object =
+        vf_volume_snapshot_build(g->ns, name, g->class_name, t->claims[i], g->env.owner);
+    cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
+    cJSON *annotations = cJSON_GetObjectItemCaseSensitive(metadata, "annotations");
+    vf_json_add_string(cJSON_GetObjectItemCaseSensitive(metadata, "labels"), VF_GUARD_SET, number);
+    vf_json_add_string(annotations, VF_GUARD_COUNT, count);
+    vf_json_add_string(annotations, VF_GUARD_STATE, t->state);
+    vf_json_add_string(annotations, VF_GUARD_CLAIM, t->records[i]);
+    return object;
+}
+
+/* Nothing had the number a moment ago: what has the name after a create without an answer, and says
+ * the same of its claim, is what was just made. */
+static bool was_made(const struct taking *t, size_t i, const char *name)
+{
+    const struct vf_kube_ref ref = {
+        .resource = &vf_kube_volume_snapshots, .ns = t->g->ns, .name = name};
+    const struct vf_kube_options options = {.cancel = t->g->env.cancel};
+    cJSON *found = NULL;
+    int rc = vf_kube_get(t->g->env.client, &ref, &options, &found, NULL);
+    bool made = rc == 0 && vf_owned_is_ours(found) && !vf_kube_is_being_deleted(found) &&
+                vf_kube_has_annotation(found, VF_GUARD_CLAIM, t->records[i]);
+    cJSON_Delete(found);
+    return made;
+}
+
+static int make_one(struct taking *t, size_t i, struct vf_error **err)
+{
+    const struct vf_kube_ref ref = {.resource = &vf_kube_volume_snapshots, .ns = t->g->ns};
+    const struct vf_kube_options options = {.cancel = t->g->env.cancel};
+    char *vf_autofree name = vf_guard_snapshot_name(t->claims[i], t->number);
+    struct vf_error *e = NULL;
+    int rc = vf_inject("guard.create", err);
+    if (rc) {
+        return rc;
+    }
+    cJSON *object = build_snapshot(t, i, name);
+    t->n_made = i + 1;
+    rc = vf_kube_create(t->g->env.client, &ref, object, &options, NULL, &e);
+    cJSON_Delete(object);
+    if (rc == VF_RETRY && was_made(t, i, name)) {
+        vf_error_clear(&e);
+        rc = 0;
+    }
+    vf_error_move(err, &e);
+    return rc ? rc : vf_inject("guard.created", err);
+}
+
+static int wait_all(struct taking *t, struct vf_error **err)
+{
+    int64_t timeout_ms = t->g->env.timeout_ms ? t->g->env.timeout_ms : READY_TIMEOUT_MS;
+    int64_t deadline_ms = vf_clock_ms() + timeout_ms;
+    int rc = 0;
+    for (size_t i = 0; i < t->n && rc == 0; i++) {
+        char *vf_autofree name = vf_guard_snapshot_name(t->claims[i], t->number);
+        int64_t left_ms = deadline_ms - vf_clock_ms();
+        rc = vf_volume_snapshot_wait_ready(t->g->env.client, t->g->ns, name,
+                                           left_ms > 1000 ? left_ms : 1000, t->g->env.cancel, err);
+    }
+    return rc ? rc : vf_inject("guard.ready", err);
+}
+
+/* What a set that did not become whole left. Clean-up. */
+static void remove_made(struct taking *t)
+{
+    for (size_t i = 0; i < t->n_made; i++) {
+        char *vf_autofree name = vf_guard_snapshot_name(t->claims[i], t->number);
+        const struct vf_kube_ref ref = {
+            .resource = &vf_kube_volume_snapshots, .ns = t->g->ns, .name = name};
+        cJSON *object = NULL;
+        int rc = vf_kube_get(t->g->env.client, &ref, NULL, &object, NULL);
+        if (rc == 0 && vf_kube_has_annotation(object, VF_GUARD_CLAIM, t->records[i])) {
+            (void)vf_owned_delete(t->g->env.client, object, 0, NULL, NULL);
+        }
+        cJSON_Delete(object);
+    }
+}
+
+/* Sets that a killed run left half-made are of no use. */
+static int remove_broken(struct taking *t, struct vf_error **err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < t->sets.n && rc == 0; i++) {
+        if (!t->sets.sets[i].whole) {
+            rc = remove_set(t->g, &t->sets.sets[i], 0, t->g->env.cancel, err);
+        }
+    }
+    return rc;
+}
+
+/* The new set is whole: those before have had their day. One that cannot be removed now is
+ * removed after the next. */
+static int remove_older(struct taking *t, struct vf_error **err)
+{
+    struct vf_guard *g = t->g;
+    struct vf_error *e = NULL;
+    int rc = vf_inject("guard.before_remove", &e);
+    for (size_t i = 0; i < t->sets.n && rc == 0; i++) {
+        if (t->sets.sets[i].whole) {
+            rc = remove_set(g, &t->sets.sets[i], 0, g->env.cancel, &e);
+        }
+    }
+    if (rc && rc != VF_CANCELLED) {
+        vf_report_warning(g->env.reporter, g->env.vm,
+                          "VolumeSnapshots of an earlier round stay for now: %s",
+                          vf_error_message(e));
+        vf_error_clear(&e);
+        rc = 0;
+    }
+    vf_error_move(err, &e);
+    return rc ? rc : vf_inject("guard.done", err);
+}
+
+static int take_set(struct taking *t, struct vf_error **err)
+{
+    struct vf_guard *g = t->g;
+    int rc = 0;
+    for (size_t i = 0; i < t->n && rc == 0; i++) {
+        rc = read_claim(t, i, err);
+    }
+    if (rc || is_kept(t)) {
+        return rc;
+    }
+    rc = remove_broken(t, err);
+    if (rc == 0) {
+        vf_report_phase(g->env.reporter, g->env.vm, "guard",
+                        "keeping %s: a VolumeSnapshot of %zu claim%s, class \"%s\"", t->state, t->n,
+                        t->n == 1 ? "" : "s", g->class_name);
+    }
+    for (size_t i = 0; i < t->n && rc == 0; i++) {
+        rc = make_one(t, i, err);
+    }
+    rc = rc ? rc : wait_all(t, err);
+    if (rc) {
+        remove_made(t);
+        return rc;
+    }
+    return remove_older(t, err);
+}
+
+/* Once: there is nothing of the kind here. */
+static int tell_unavailable(struct vf_guard *g, const struct vf_error *why)
+{
+    const char *hint = vf_error_get_hint(why);
+    char *vf_autofree text = vf_error_format(why);
+    g->unavailable = true;
+    vf_report_info(g->env.reporter, g->env.vm,
+                   "no VolumeSnapshots are taken, and vmferry rollback has nothing to go back to; "
+                   "the migration does not need them (%s%s%s)",
+                   text, hint ? "; " : "", hint ? hint : "");
+    return 0;
+}
+
+/* They should have worked. */
+static int tell_failed(const struct taking *t, const struct vf_error *why)
+{
+    struct vf_guard *g = t->g;
+    const struct vf_guard_set *best = vf_guard_sets_best(&t->sets);
+    const char *hint = vf_error_get_hint(why);
+    char *vf_autofree text = vf_error_format(why);
+    char *vf_autofree state = vf_kube_clean_text(best ? best->state : NULL, MAX_STATE_BYTES);
+    vf_report_warning(g->env.reporter, g->env.vm,
+                      "the state before this round is not kept, and the migration goes on without: "
+                      "%s%s%s%s; vmferry rollback %s%s",
+                      text, hint ? " (" : "", hint ? hint : "", hint ? ")" : "",
+                      best ? "would go back further: to " : "is not possible", state);
+    return 0;
+}
+
+static int find_class(struct vf_guard *g, struct vf_error **err)
+{
+    if (g->class_name) {
+        return 0;
+    }
+    int rc = vf_volume_snapshot_check(g->env.client, err);
+    return rc ? rc
+              : vf_volume_snapshot_fetch_class(g->env.client, g->env.storage, g->env.cancel,
+                                               &g->class_name, err);
+}
+
+int vf_guard_take(struct vf_guard *g, const char *const *claims, size_t n_claims,
+                  const struct vf_checkpoint *c, struct vf_error **err)
+{
+    struct taking t = {.g = g, .claims = claims, .n = n_claims};
+    struct vf_error *e = NULL;
+    bool half = false;
+    if (g->unavailable || n_claims == 0 || !all_complete(c)) {
+        return 0;
+    }
+    t.records = vf_xcalloc(n_claims, sizeof *t.records);
+    t.state = describe_state(c);
+    int rc = find_class(g, &e);
+    rc = rc ? rc : fetch_sets(g, g->env.cancel, &t.items, &t.sets, &e);
+    if (rc == VF_AUTH || rc == VF_UNSUPPORTED || rc == VF_MISSING) {
+        rc = tell_unavailable(g, e);
+        vf_error_clear(&e);
+    } else if (rc == 0) {
+        half = refuse_half_rolled_back(g, &t.sets, &e) != 0;
+        t.number = vf_guard_sets_next_number(&t.sets);
+        rc = half ? VF_CONFLICT : take_set(&t, &e);
+    }
+    if (rc == VF_AUTH) { /* it may look, and not create */
+        rc = tell_unavailable(g, e);
+        vf_error_clear(&e);
+    } else if (rc && rc != VF_CANCELLED && !half) {
+        rc = tell_failed(&t, e);
+        vf_error_clear(&e);
+    }
+    release_taking(&t);
+    vf_error_move(err, &e);
+    return rc;
+}
