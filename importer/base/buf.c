@@ -86,8 +86,11 @@ bool vf_buf_put_xml(struct vf_buf *b, const char *s)
         case '\'':
             ok &= vf_buf_puts(b, "&apos;");
             break;
+        case '\r': /* a parser takes a bare one for the end of a line */
+            ok &= vf_buf_puts(b, "&#13;");
+            break;
         default:
-            if ((unsigned char)*s >= 0x20 || *s == '\t' || *s == '\n' || *s == '\r') {
+            if ((unsigned char)*s >= 0x20 || *s == '\t' || *s == '\n') {
                 ok &= vf_buf_append(b, s, 1);
             }
         }
