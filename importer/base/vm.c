@@ -69,6 +69,7 @@ void vf_vm_release(struct vf_vm *vm)
     for (size_t i = 0; i < vm->n_snapshots; i++) {
         free(vm->snapshots[i].moref);
         free(vm->snapshots[i].name);
+        free(vm->snapshots[i].description);
     }
     free(vm->snapshots);
     vf_vm_init(vm);

@@ -100,6 +100,18 @@ void vf_encode_enable_change_tracking(struct vf_buf *b, const char *vm)
     vf_soap_close(b, "ReconfigVM_Task");
 }
 
+void vf_encode_annotate(struct vf_buf *b, const char *vm, const char *version, const char *notes)
+{
+    vf_soap_open(b, "ReconfigVM_Task", VF_MO_VM, vm);
+    vf_buf_puts(b, "<spec>");
+    if (version) {
+        vf_soap_put_text(b, "changeVersion", version);
+    }
+    vf_soap_put_text(b, "annotation", notes);
+    vf_buf_puts(b, "</spec>");
+    vf_soap_close(b, "ReconfigVM_Task");
+}
+
 void vf_encode_changed_areas(struct vf_buf *b, const char *vm, const char *snapshot,
                              int32_t device_key, uint64_t start_offset, const char *change_id)
 {

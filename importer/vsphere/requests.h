@@ -30,6 +30,8 @@ void vf_encode_create_snapshot(struct vf_buf *b, const char *vm, const char *nam
 void vf_encode_remove_snapshot(struct vf_buf *b, const char *snapshot, bool consolidate);
 
 void vf_encode_enable_change_tracking(struct vf_buf *b, const char *vm);
+/* `version`: the changeVersion that the notes were read with; NULL: whatever it is. */
+void vf_encode_annotate(struct vf_buf *b, const char *vm, const char *version, const char *notes);
 /* `snapshot` NULL: the VM itself. */
 void vf_encode_changed_areas(struct vf_buf *b, const char *vm, const char *snapshot,
                              int32_t device_key, uint64_t start_offset, const char *change_id);

@@ -73,7 +73,7 @@ static int get_u32(const xmlNode *val, const char *path, uint32_t *ret, struct v
     return 0;
 }
 
-static enum vf_power parse_power(const xmlNode *val)
+enum vf_power vf_power_parse(const xmlNode *val)
 {
     char *vf_autofree s = vf_xml_text(val);
     if (!s) {
@@ -121,6 +121,7 @@ static int add_snapshot(void *opaque, const xmlNode *tree, int depth, struct vf_
     *s = (struct vf_vm_snapshot){
         .moref = moref,
         .name = vf_xml_child_text(tree, VF_VIM_NS, "name"),
+        .description = vf_xml_child_text(tree, VF_VIM_NS, "description"),
         .quiesced = vf_xml_child_bool(tree, VF_VIM_NS, "quiesced", false),
         .depth = depth,
     };
@@ -292,7 +293,7 @@ static int set_property(struct vf_vm_draft *d, const struct property *p, const x
         d->vm.memory_bytes = (uint64_t)mb << 20;
         break;
     case P_POWER:
-        d->vm.power = parse_power(val);
+        d->vm.power = vf_power_parse(val);
         break;
     case P_FIRMWARE:
         d->vm.firmware = parse_firmware(val);

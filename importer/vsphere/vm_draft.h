@@ -47,6 +47,9 @@ int vf_vm_draft_parse_devices(struct vf_vm_draft *d, const xmlNode *devices, str
 /* IP addresses of an ArrayOfGuestNicInfo to the NICs, which must be there by then. */
 void vf_vm_draft_parse_guest_net(struct vf_vm_draft *d, const xmlNode *net);
 
+/* VirtualMachinePowerState; UNKNOWN for what is none, NULL too. */
+enum vf_power vf_power_parse(const xmlNode *val);
+
 /* The bus of a controller by its type ("ParaVirtualSCSIController"), UNKNOWN for no disk
  * controller. `len` is that of the name. */
 enum vf_bus vf_controller_bus(const char *type, size_t len);

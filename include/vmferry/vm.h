@@ -55,6 +55,7 @@ struct vf_vm_nic {
 struct vf_vm_snapshot {
     char *moref;
     char *name;
+    char *description;
     bool quiesced;
     int32_t depth; /* 0 at the root */
 };
