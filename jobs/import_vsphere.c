@@ -1,8 +1,6 @@
 /* Import from vCenter or an ESXi host: cold by ExportVm, running by a snapshot's export. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "importer/base/clock.h"
 #include "importer/base/mem.h"
@@ -13,6 +11,7 @@
 #include "jobs/export_copy.h"
 #include "jobs/find_vm.h"
 #include "jobs/import_plan.h"
+#include "jobs/snapshot_take.h"
 
 /* By these our snapshots are known again, by people and by later runs. */
 #define SNAPSHOT_PREFIX "vmferry-import-"
@@ -22,18 +21,15 @@
 struct vsphere_import {
     struct vf_import *im;
     struct vf_vsphere *vs;
-    struct vf_vm vm;     /* as it is */
-    struct vf_vm frozen; /* as exported: of the snapshot, or vm's own when it is off */
-    bool has_frozen;
-    bool told_unquiesced; /* a warning said it already */
-    char *snapshot;       /* moref; NULL: none made, or removed again */
+    struct vf_vm vm;                /* as it is */
+    struct vf_snapshot_taken taken; /* its moref NULL: none made, or removed again */
     char *snapshot_name;
     struct vf_lease *lease;
 };
 
 static const struct vf_vm *exported_vm(const struct vsphere_import *v)
 {
-    return v->has_frozen ? &v->frozen : &v->vm;
+    return v->taken.has_frozen ? &v->taken.frozen : &v->vm;
 }
 
 /* --- snapshot ---------------------------------------------------------------------------- */
@@ -51,115 +47,30 @@ static void warn_of_leftovers(const struct vsphere_import *v)
     }
 }
 
-static char *new_snapshot_name(void)
-{
-    char now[32];
-    time_t t = time(NULL);
-    struct tm tm;
-    gmtime_r(&t, &tm);
-    strftime(now, sizeof now, "%Y%m%dT%H%M%SZ", &tm);
-    return vf_xasprintf("%s%s-%ld", SNAPSHOT_PREFIX, now, (long)getpid());
-}
-
-static int create_snapshot(struct vsphere_import *v, struct vf_error **err)
-{
-    struct vf_import *im = v->im;
-    const char *description = "made by vmferry for a copy of the disks; removed when the copy "
-                              "ends, safe to remove once no vmferry runs";
-    bool quiesce = !im->options->no_quiesce;
-    struct vf_error *e = NULL;
-
-    v->snapshot_name = new_snapshot_name();
-    vf_report_phase(im->reporter, v->vm.name, "snapshot", "taking snapshot \"%s\"",
-                    v->snapshot_name);
-    int rc = vf_snapshot_create(v->vs, v->vm.moref, v->snapshot_name, description, quiesce,
-                                &v->snapshot, &e);
-    if (rc && quiesce && vf_fault_is_quiesce(e)) {
-        vf_report_warning(im->reporter, v->vm.name,
-                          "the guest could not be quiesced (%s); going on with a crash-consistent "
-                          "snapshot",
-                          vf_error_message(e));
-        v->told_unquiesced = true;
-        vf_error_clear(&e);
-        rc = vf_snapshot_create(v->vs, v->vm.moref, v->snapshot_name, description, false,
-                                &v->snapshot, &e);
-    }
-    vf_error_move(err, &e);
-    return rc ? vf_error_wrap(err, rc, "taking a snapshot") : 0;
-}
-
-static void carry_string(char **to, const char *from)
-{
-    if (!*to) {
-        *to = vf_xstrdup(from);
-    }
-}
-
-static void carry_nic(struct vf_vm_nic *to, const struct vf_vm_nic *from)
-{
-    if (!to->network || !to->network[0]) {
-        vf_replace_string(&to->network, from->network);
-    }
-    if (to->n_ips == 0 && from->n_ips > 0) {
-        to->ips = vf_xcalloc(from->n_ips, sizeof *to->ips);
-        for (; to->n_ips < from->n_ips; to->n_ips++) {
-            to->ips[to->n_ips] = vf_xstrdup(from->ips[to->n_ips]);
-        }
-    }
-}
-
-/* A snapshot holds the hardware; where the VM lives and what its guest says only the VM knows. */
-static void carry_live_facts(struct vsphere_import *v)
-{
-    struct vf_vm *to = &v->frozen;
-    const struct vf_vm *from = &v->vm;
-    carry_string(&to->moref, from->moref);
-    carry_string(&to->folder, from->folder);
-    carry_string(&to->host, from->host);
-    carry_string(&to->guest_hostname, from->guest_hostname);
-    to->power = from->power;
-    to->tools_running = from->tools_running;
-    for (size_t i = 0; i < to->n_disks; i++) {
-        for (size_t j = 0; j < from->n_disks; j++) {
-            if (to->disks[i].key == from->disks[j].key) {
-                to->disks[i].used_bytes = from->disks[j].used_bytes;
-            }
-        }
-    }
-    for (size_t i = 0; i < to->n_nics; i++) {
-        for (size_t j = 0; j < from->n_nics; j++) {
-            if (to->nics[i].key == from->nics[j].key) {
-                carry_nic(&to->nics[i], &from->nics[j]);
-            }
-        }
-    }
-}
-
 static int take_snapshot(struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_import *im = v->im;
     warn_of_leftovers(v);
-    int rc = create_snapshot(v, err);
-    if (rc == 0) {
-        rc = vf_snapshot_fetch(v->vs, v->vm.moref, v->snapshot, &v->frozen, &im->quiesced, err);
-    }
+    v->snapshot_name = vf_snapshot_new_name(SNAPSHOT_PREFIX);
+    const struct vf_snapshot_take take = {
+        .vs = v->vs,
+        .reporter = im->reporter,
+        .vm = &v->vm,
+        .name = v->snapshot_name,
+        .description = "made by vmferry for a copy of the disks; removed when the copy ends, safe "
+                       "to remove once no vmferry runs",
+        .quiesce = !im->options->no_quiesce};
+    int rc = vf_snapshot_take(&take, &v->taken, err);
     if (rc) {
         return rc;
     }
-    v->has_frozen = true;
     im->snapshot = true;
-    carry_live_facts(v);
-    if (!im->quiesced && !v->told_unquiesced) {
-        vf_report_warning(im->reporter, v->vm.name,
-                          "the snapshot is crash-consistent%s: the disks are as after a power "
-                          "failure",
-                          v->vm.tools_running ? "" : " (guest tools do not run)");
-    }
-    if (v->frozen.n_disks != v->vm.n_disks) {
+    im->quiesced = v->taken.quiesced;
+    if (v->taken.frozen.n_disks != v->vm.n_disks) {
         return vf_error_set(err, VF_CONFLICT,
                             "the snapshot holds %zu disks, but the VM has %zu: its hardware was "
                             "changed meanwhile",
-                            v->frozen.n_disks, v->vm.n_disks);
+                            v->taken.frozen.n_disks, v->vm.n_disks);
     }
     return 0;
 }
@@ -167,39 +78,21 @@ static int take_snapshot(struct vsphere_import *v, struct vf_error **err)
 /* Clean-up: whatever happened before, and also when cancelled. */
 static int remove_snapshot(struct vsphere_import *v, struct vf_error **err)
 {
-    if (!v->snapshot) {
+    if (!v->taken.moref) {
         return 0;
     }
     vf_report_phase(v->im->reporter, v->vm.name, "cleanup", "removing snapshot \"%s\"",
                     v->snapshot_name);
-    int rc = vf_snapshot_remove(v->vs, v->snapshot, true, err);
+    int rc = vf_snapshot_remove(v->vs, v->taken.moref, true, err);
     if (rc) {
         vf_error_hint(err,
                       "the snapshot \"%s\" (%s) may still be there: remove it in vSphere, it "
                       "grows while the VM runs",
-                      v->snapshot_name, v->snapshot);
+                      v->snapshot_name, v->taken.moref);
         return vf_error_wrap(err, rc, "removing the snapshot");
     }
-    free(vf_take(v->snapshot));
+    free(vf_take(v->taken.moref));
     return 0;
-}
-
-static void check_consolidation(struct vsphere_import *v)
-{
-    bool needed = false;
-    struct vf_error *e = NULL;
-    int rc = vf_vm_fetch_consolidation_needed(v->vs, v->vm.moref, &needed, &e);
-    if (rc == 0 && needed && !v->vm.consolidation_needed) {
-        vf_report_phase(v->im->reporter, v->vm.name, "cleanup", "consolidating the disks");
-        rc = vf_vm_consolidate(v->vs, v->vm.moref, &e);
-    }
-    if (rc) {
-        char *vf_autofree text = vf_error_format(e);
-        vf_report_warning(v->im->reporter, v->vm.name,
-                          "the VM's disks may need consolidation (%s); look at it in vSphere",
-                          text);
-    }
-    vf_error_free(e);
 }
 
 /* --- export ------------------------------------------------------------------------------ */
@@ -212,8 +105,8 @@ static int open_lease(struct vsphere_import *v, struct vf_error **err)
     bool told = false;
     for (;;) {
         struct vf_error *e = NULL;
-        int rc = v->snapshot ? vf_lease_open_snapshot(v->vs, v->snapshot, &v->lease, &e)
-                             : vf_lease_open_vm(v->vs, v->vm.moref, &v->lease, &e);
+        int rc = v->taken.moref ? vf_lease_open_snapshot(v->vs, v->taken.moref, &v->lease, &e)
+                                : vf_lease_open_vm(v->vs, v->vm.moref, &v->lease, &e);
         if (rc != VF_RETRY || !vf_fault_is(e, "TaskInProgress") || vf_clock_ms() >= end_ms) {
             vf_error_move(err, &e);
             return rc ? vf_error_wrap(err, rc, "opening the export") : 0;
@@ -238,7 +131,7 @@ static int copy_disks(struct vsphere_import *v, struct vf_error **err)
     }
     vf_report_phase(im->reporter, v->vm.name, "copy", "%zu disk%s of \"%s\" by NFC export%s",
                     im->n_copies, im->n_copies == 1 ? "" : "s", v->vm.name,
-                    v->snapshot ? " of the snapshot" : "");
+                    v->taken.moref ? " of the snapshot" : "");
     int rc = open_lease(v, err);
     if (rc == 0) {
         struct vf_export_copy x = {.vs = v->vs,
@@ -279,11 +172,11 @@ static int import_found(struct vsphere_import *v, struct vf_error **err)
     if (rc == 0) {
         rc = copy_disks(v, err);
     }
-    bool had_snapshot = v->snapshot != NULL;
+    bool had_snapshot = v->taken.moref != NULL;
     struct vf_error *e = NULL;
     int cleanup_rc = remove_snapshot(v, &e);
     if (had_snapshot && cleanup_rc == 0) {
-        check_consolidation(v);
+        vf_snapshot_settle_disks(v->vs, im->reporter, &v->vm);
     }
     if (cleanup_rc && rc) {
         char *vf_autofree text = vf_error_format(e);
@@ -305,7 +198,6 @@ int vf_import_vsphere(struct vf_import *im, struct vf_error **err)
 {
     struct vsphere_import v = {.im = im};
     vf_vm_init(&v.vm);
-    vf_vm_init(&v.frozen);
     vf_report_phase(im->reporter, im->options->vm, "connect", "logging in to %s",
                     im->options->vsphere.url);
     int rc = vf_vsphere_login(&im->options->vsphere, im->cancel, &v.vs, err);
@@ -322,8 +214,7 @@ int vf_import_vsphere(struct vf_import *im, struct vf_error **err)
     }
     vf_vsphere_free(v.vs);
     vf_vm_release(&v.vm);
-    vf_vm_release(&v.frozen);
-    free(v.snapshot);
+    vf_snapshot_taken_release(&v.taken);
     free(v.snapshot_name);
     return rc;
 }
