@@ -9,6 +9,7 @@
 #include "importer/kube/metadata.h"
 #include "importer/kube/owned.h"
 #include "importer/kube/resources.h"
+#include "importer/kube/virtual_machine.h"
 #include "jobs/cluster/launch_job.h"
 
 #define JOB            "Job"
@@ -66,49 +67,19 @@ static void keep(struct vf_cleanup_item *item, char *reason)
     decide(item, VF_CLEANUP_KEPT, reason);
 }
 
-/* Disks are named in many places: volumes by claim or by DataVolume, what lies below an ephemeral
- * disk, dumps of memory, utility volumes, and volumes that are about to be plugged in or moved. All
- * of them call them by one of two keys. */
-static bool mentions_disk(const cJSON *tree, const char *name)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, tree)
-    {
-        if ((same(item->string, "claimName") && same(cJSON_GetStringValue(item), name)) ||
-            (same(item->string, "dataVolume") && same(vf_json_string(item, "name"), name)) ||
-            mentions_disk(item, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool machine_uses(const cJSON *machine, const char *name)
-{
-    const cJSON *volume;
-    cJSON_ArrayForEach(volume,
-                       vf_json_array(vf_json_object(machine, "spec"), "dataVolumeTemplates"))
-    {
-        if (same(vf_json_string(vf_json_object(volume, "metadata"), "name"), name)) {
-            return true;
-        }
-    }
-    return mentions_disk(machine, name);
-}
-
 /* For a person: who uses it; NULL when nobody does. Caller frees. */
 static char *find_user(const struct judge *j, const char *name)
 {
     const cJSON *object;
     cJSON_ArrayForEach(object, j->machines)
     {
-        if (machine_uses(object, name)) {
+        if (vf_virtual_machine_uses(object, name)) {
             return vf_xasprintf("used by VirtualMachine \"%s\"", vf_kube_name(object));
         }
     }
     cJSON_ArrayForEach(object, j->instances)
     {
-        if (mentions_disk(object, name)) {
+        if (vf_virtual_machine_uses(object, name)) {
             return vf_xasprintf("used by VirtualMachineInstance \"%s\"", vf_kube_name(object));
         }
     }

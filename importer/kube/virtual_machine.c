@@ -299,3 +299,37 @@ int vf_virtual_machine_wait_running(struct vf_kube_client *client, const char *n
     vf_error_move(err, &e);
     return rc ? vf_error_wrap(err, rc, "virtual machine \"%s\"", name) : 0;
 }
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* Disks are named in many places: volumes by claim or by DataVolume, what lies below an ephemeral
+ * disk, dumps of memory, utility volumes, and volumes that are about to be plugged in or moved. All
+ * of them call them by one of two keys. */
+static bool mentions_disk(const cJSON *tree, const char *name)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, tree)
+    {
+        if ((same(item->string, "claimName") && same(cJSON_GetStringValue(item), name)) ||
+            (same(item->string, "dataVolume") && same(vf_json_string(item, "name"), name)) ||
+            mentions_disk(item, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool vf_virtual_machine_uses(const cJSON *object, const char *name)
+{
+    const cJSON *spec = vf_json_object(object, "spec"), *volume;
+    cJSON_ArrayForEach(volume, vf_json_array(spec, "dataVolumeTemplates"))
+    {
+        if (same(vf_json_string(vf_json_object(volume, "metadata"), "name"), name)) {
+            return true;
+        }
+    }
+    return mentions_disk(object, name);
+}

@@ -42,4 +42,8 @@ int vf_virtual_machine_wait_running(struct vf_kube_client *client, const char *n
                                     void *opaque, const struct vf_cancel *cancel,
                                     struct vf_error **err);
 
+/* Does a VirtualMachine, or an instance of one, name the claim or DataVolume `name` anywhere? Pure.
+ */
+bool vf_virtual_machine_uses(const cJSON *object, const char *name);
+
 #endif
