@@ -234,8 +234,24 @@ int vf_claim_probe(const char *path, struct vf_claim_info *ret_info, struct vf_e
     return rc;
 }
 
-int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
-                       struct vf_sink **ret_sink, struct vf_error **err)
+/* How a claim is opened. */
+enum begin { BEGIN_FRESH, BEGIN_OVER, BEGIN_AGAIN };
+
+static int begin_in(struct vf_claim_sink *c, enum vf_claim_mode mode, enum begin how,
+                    struct vf_error **err)
+{
+    if (mode == VF_CLAIM_BLOCK) {
+        return vf_claim_device_begin(c, err);
+    }
+    if (how == BEGIN_AGAIN) {
+        return vf_claim_folder_resume(c, err);
+    }
+    c->base.caps |= VF_SINK_STARTS_ZERO;
+    return vf_claim_folder_begin(c, how == BEGIN_OVER, err);
+}
+
+static int open_sink(const char *path, uint64_t size_bytes, enum begin how,
+                     struct vf_sink **ret_sink, struct vf_error **err)
 {
     enum vf_claim_mode mode = VF_CLAIM_FILESYSTEM;
     int rc = look_up(path, &mode, err);
@@ -252,12 +268,7 @@ int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
     c->fd = -1;
     c->folder_fd = -1;
     atomic_init(&c->bulk.fd, -1);
-    if (mode == VF_CLAIM_BLOCK) {
-        rc = vf_claim_device_begin(c, err);
-    } else {
-        c->base.caps |= VF_SINK_STARTS_ZERO;
-        rc = vf_claim_folder_begin(c, replace, err);
-    }
+    rc = begin_in(c, mode, how, err);
     if (rc) {
         claim_free(&c->base);
         return rc;
@@ -265,6 +276,18 @@ int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
     vf_bulk_open(&c->bulk, c->fd);
     *ret_sink = &c->base;
     return 0;
+}
+
+int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
+                       struct vf_sink **ret_sink, struct vf_error **err)
+{
+    return open_sink(path, size_bytes, replace ? BEGIN_OVER : BEGIN_FRESH, ret_sink, err);
+}
+
+int vf_claim_sink_reopen(const char *path, uint64_t size_bytes, struct vf_sink **ret_sink,
+                         struct vf_error **err)
+{
+    return open_sink(path, size_bytes, BEGIN_AGAIN, ret_sink, err);
 }
 
 void vf_claim_sink_set_cancel(struct vf_sink *sink, const struct vf_cancel *cancel)

@@ -51,6 +51,16 @@ int vf_claim_probe(const char *path, struct vf_claim_info *ret_info, struct vf_e
 int vf_claim_sink_open(const char *path, uint64_t size_bytes, bool replace,
                        struct vf_sink **ret_sink, struct vf_error **err);
 
+/* Go on with a disk of size_bytes that an earlier run began, finished or not: what its last flush
+ * made durable is there, and of what it wrote later some, in any mixture; it does not start zero.
+ * Of a claim that is a folder: a disk.img takes its unfinished name back first, durably, so that no
+ * VM starts from what is being written; VF_MISSING when there is no disk, VF_INVALID when it has
+ * another size, VF_CONFLICT as above, and when there is a disk.img beside an unfinished disk. A
+ * device does not tell what is on it: that is known to whoever asks for this. The rest as
+ * vf_claim_sink_open. */
+int vf_claim_sink_reopen(const char *path, uint64_t size_bytes, struct vf_sink **ret_sink,
+                         struct vf_error **err);
+
 /* Zeros may take hours where the storage has to write them: zero and finish look at `cancel`
  * (outlives the sink) in between. Before the first call. */
 void vf_claim_sink_set_cancel(struct vf_sink *sink, const struct vf_cancel *cancel);

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -148,17 +149,107 @@ static int create_partial(struct vf_claim_sink *c, struct vf_error **err)
     return sync_folder(c, err);
 }
 
-int vf_claim_folder_begin(struct vf_claim_sink *c, bool replace, struct vf_error **err)
+/* The folder, for fd of the disk. */
+static int open_folder(struct vf_claim_sink *c, struct vf_error **err)
 {
     c->folder_fd = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (c->folder_fd < 0) {
-        return vf_claim_fail(err, errno, "cannot open the claim at \"%s\"", c->path);
+    return c->folder_fd < 0 ? vf_claim_fail(err, errno, "cannot open the claim at \"%s\"", c->path)
+                            : 0;
+}
+
+int vf_claim_folder_begin(struct vf_claim_sink *c, bool replace, struct vf_error **err)
+{
+    int rc = open_folder(c, err);
+    if (rc == 0) {
+        rc = remove_name(c, VF_CLAIM_PARTIAL_NAME, err);
     }
-    int rc = remove_name(c, VF_CLAIM_PARTIAL_NAME, err);
     if (rc == 0) {
         rc = make_way(c, replace, err);
     }
     return rc ? rc : create_partial(c, err);
+}
+
+/* Never over what is there. */
+static int give_name(const struct vf_claim_sink *c, const char *from, const char *to)
+{
+    int failed = renameat2(c->folder_fd, from, c->folder_fd, to, RENAME_NOREPLACE);
+    if (failed && errno == EINVAL) {
+        /* A filesystem without RENAME_NOREPLACE: link(2) refuses an existing name as well. */
+        failed = linkat(c->folder_fd, from, c->folder_fd, to, 0);
+        if (!failed) {
+            unlinkat(c->folder_fd, from, 0);
+        }
+    }
+    return failed;
+}
+
+/* A commit that was killed half-way left the partial under disk.img too; any other disk.img is none
+ * of ours. */
+static int drop_second_name(const struct vf_claim_sink *c, struct vf_error **err)
+{
+    struct stat st, disk;
+    if (fstatat(c->folder_fd, VF_CLAIM_DISK_NAME, &disk, AT_SYMLINK_NOFOLLOW) != 0) {
+        return 0;
+    }
+    if (fstat(c->fd, &st) != 0 || !is_named(c, VF_CLAIM_DISK_NAME, &st)) {
+        int rc = refuse(c, VF_CLAIM_DISK_NAME, "was put beside the unfinished disk", err);
+        vf_error_hint(err, "find out what made it: KubeVirt makes an empty one for a VM that is "
+                           "started from this claim; then remove it");
+        return rc;
+    }
+    if (unlinkat(c->folder_fd, VF_CLAIM_DISK_NAME, 0) != 0) {
+        return vf_claim_fail(err, errno,
+                             "cannot take its name from the disk in the claim at \"%s\"", c->path);
+    }
+    return sync_folder(c, err);
+}
+
+/* The disk was finished, and the VM was not made then. */
+static int take_back(struct vf_claim_sink *c, struct vf_error **err)
+{
+    int rc = hold(c, VF_CLAIM_DISK_NAME, &c->fd, err);
+    if (rc == 0 && c->fd < 0) {
+        return vf_error_set(err, VF_MISSING, "the claim at \"%s\" holds no disk", c->path);
+    }
+    if (rc == 0) {
+        rc = vf_inject("claim.take_back", err);
+    }
+    if (rc == 0 && give_name(c, VF_CLAIM_DISK_NAME, VF_CLAIM_PARTIAL_NAME) != 0) {
+        rc = vf_claim_fail(err, errno,
+                           "cannot give the disk in the claim at \"%s\" its unfinished name back",
+                           c->path);
+    }
+    return rc ? rc : sync_folder(c, err);
+}
+
+static int check_size(const struct vf_claim_sink *c, struct vf_error **err)
+{
+    struct stat st;
+    if (fstat(c->fd, &st) != 0) {
+        return vf_claim_fail(err, errno, "cannot look at the disk in the claim at \"%s\"", c->path);
+    }
+    if ((uint64_t)st.st_size != c->base.size_bytes) {
+        return vf_error_set(err, VF_INVALID,
+                            "the claim at \"%s\" holds a disk of %" PRIu64 " bytes, not %" PRIu64,
+                            c->path, (uint64_t)st.st_size, c->base.size_bytes);
+    }
+    return 0;
+}
+
+int vf_claim_folder_resume(struct vf_claim_sink *c, struct vf_error **err)
+{
+    int rc = open_folder(c, err);
+    if (rc == 0) {
+        rc = hold(c, VF_CLAIM_PARTIAL_NAME, &c->fd, err);
+    }
+    if (rc == 0) {
+        rc = c->fd < 0 ? take_back(c, err) : drop_second_name(c, err);
+    }
+    if (rc == 0 && !still_named(c)) { /* possible only where there are no locks */
+        rc = vf_error_set(err, VF_CONFLICT,
+                          "another vmferry is about to write into the claim at \"%s\"", c->path);
+    }
+    return rc ? rc : check_size(c, err);
 }
 
 int vf_claim_folder_commit(const struct vf_claim_sink *c, struct vf_error **err)
@@ -172,20 +263,12 @@ int vf_claim_folder_commit(const struct vf_claim_sink *c, struct vf_error **err)
                             "another process removed the unfinished disk from the claim at \"%s\"",
                             c->path);
     }
-    int failed = renameat2(c->folder_fd, VF_CLAIM_PARTIAL_NAME, c->folder_fd, VF_CLAIM_DISK_NAME,
-                           RENAME_NOREPLACE);
-    if (failed && errno == EINVAL) {
-        /* A filesystem without RENAME_NOREPLACE: link(2) refuses an existing name as well. */
-        failed = linkat(c->folder_fd, VF_CLAIM_PARTIAL_NAME, c->folder_fd, VF_CLAIM_DISK_NAME, 0);
-        if (!failed) {
-            unlinkat(c->folder_fd, VF_CLAIM_PARTIAL_NAME, 0);
-        }
-    }
-    if (failed) {
+    if (give_name(c, VF_CLAIM_PARTIAL_NAME, VF_CLAIM_DISK_NAME) != 0) {
         return vf_claim_fail(err, errno, "cannot give the disk in the claim at \"%s\" its name",
                              c->path);
     }
-    return sync_folder(c, err);
+    rc = vf_inject("claim.named", err);
+    return rc ? rc : sync_folder(c, err);
 }
 
 void vf_claim_folder_look(int folder_fd, uint64_t *ret_partial_bytes, bool *ret_has_disk)

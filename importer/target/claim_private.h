@@ -35,6 +35,9 @@ int vf_claim_fail(struct vf_error **err, int errnum, const char *fmt, ...)
 /* Filesystem: fd is a fresh partial file of the disk's size, folder_fd its folder. What is set of
  * `c` on failure the caller closes. */
 int vf_claim_folder_begin(struct vf_claim_sink *c, bool replace, struct vf_error **err);
+/* Filesystem: fd is the partial file that an earlier run left, or the disk.img it became, under its
+ * unfinished name; the rest as above. */
+int vf_claim_folder_resume(struct vf_claim_sink *c, struct vf_error **err);
 /* The synced partial becomes disk.img, durably. */
 int vf_claim_folder_commit(const struct vf_claim_sink *c, struct vf_error **err);
 /* Bytes that a partial of an earlier try holds, and whether disk.img is there. */
