@@ -110,6 +110,13 @@ int vf_http_response_error(const struct vf_http_response *r, const char *host,
 int vf_http_open(struct vf_http *h, const struct vf_http_request *req,
                  struct vf_stream **ret_stream, struct vf_error **err);
 
+/* SHA-1 of the certificate that the endpoint of an https URL shows now, as "AA:BB:..."; heap. The
+ * connection is one of its own, and trusted or refused as `options` say: VF_AUTH and the other
+ * errors are those of vf_http_fetch. What it answers is of no matter. Within 30 s. */
+int vf_http_fetch_thumbprint(const struct vf_http_options *options, const char *url,
+                             const struct vf_cancel *cancel, char **ret_sha1,
+                             struct vf_error **err);
+
 /* Code for an HTTP status: 401, 403 AUTH; 404, 410 MISSING; 409, 412 CONFLICT; 408, 429, 5xx but
  * 501 RETRY; 416 RANGE; 501 UNSUPPORTED; else INVALID; 2xx OK. */
 enum vf_code vf_http_status_code(long status);

@@ -154,6 +154,8 @@ int vf_http_trust_init(struct vf_http_trust *t, const struct vf_http_options *o,
 void vf_http_trust_release(struct vf_http_trust *t);
 /* Makes the lane's handle verify peers by the client's trust and note what it saw. */
 void vf_http_trust_apply(struct vf_http_lane *lane);
+/* "AA:BB:..."; heap. */
+char *vf_http_format_sha1(const struct vf_http_leaf *leaf);
 /* The error for a certificate that was refused. */
 int vf_http_trust_error(const struct vf_http_lane *lane, struct vf_error **err);
 

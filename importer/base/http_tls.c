@@ -195,8 +195,11 @@ static void on_info(const SSL *ssl, int where, int value)
     if (where & SSL_CB_HANDSHAKE_START) {
         tell_name(ssl);
     }
+    struct vf_http_lane *lane = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), lane_index);
+    if (where & SSL_CB_HANDSHAKE_DONE && !lane->leaf.seen) { /* nobody verified it */
+        note_leaf(&lane->leaf, SSL_get0_peer_certificate(ssl));
+    }
     if (where == SSL_CB_READ_ALERT && (value & 0xff) == SSL3_AD_CLOSE_NOTIFY) {
-        struct vf_http_lane *lane = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), lane_index);
         lane->close_notified = true;
     }
 }
@@ -282,6 +285,13 @@ static const char *refusal(const struct vf_http_leaf *leaf)
     default:
         return X509_verify_cert_error_string(leaf->verify_error);
     }
+}
+
+char *vf_http_format_sha1(const struct vf_http_leaf *leaf)
+{
+    char text[HEX_SIZE(VF_HTTP_SHA1_BYTES)];
+    print_hex(text, leaf->sha1, sizeof leaf->sha1);
+    return vf_xstrdup(text);
 }
 
 int vf_http_trust_error(const struct vf_http_lane *lane, struct vf_error **err)

@@ -271,6 +271,54 @@ static void test_http_tls__trust_holds_for_later_connections(void **state)
     stop(&f);
 }
 
+static int get_thumbprint(struct fixture *f, struct vf_http_options o, char **ret_sha1)
+{
+    vf_error_clear(&f->err);
+    o.proxy = "";
+    return vf_http_fetch_thumbprint(&o, vf_test_server_url(f->server), NULL, ret_sha1, &f->err);
+}
+
+static void test_http_thumbprint__is_that_of_the_trusted_server(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, VF_TEST_TLS);
+    const struct vf_http_options ways[] = {
+        {.ca_file = vf_test_server_ca_file(f.server)},
+        {.thumbprint = vf_test_server_sha256(f.server)},
+        {.thumbprint = vf_test_server_sha1(f.server)},
+        {.insecure = true},
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        char *vf_autofree sha1 = NULL;
+        assert_int_equal(get_thumbprint(&f, ways[i], &sha1), 0);
+        assert_string_equal(sha1, vf_test_server_sha1(f.server));
+    }
+    stop(&f);
+}
+
+static void test_http_thumbprint__of_a_server_that_is_not_trusted_is_auth(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char *sha1 = NULL;
+    start(&f, VF_TEST_TLS_SELF_SIGNED);
+    assert_int_equal(get_thumbprint(&f, (struct vf_http_options){0}, &sha1), VF_AUTH);
+    assert_null(sha1);
+    stop(&f);
+}
+
+static void test_http_thumbprint__without_tls_is_unsupported(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char *sha1 = NULL;
+    start(&f, VF_TEST_PLAIN);
+    assert_int_equal(get_thumbprint(&f, (struct vf_http_options){0}, &sha1), VF_UNSUPPORTED);
+    assert_null(sha1);
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +335,9 @@ int main(void)
         cmocka_unit_test(test_http_new__bad_ca_file_is_told),
         cmocka_unit_test(test_http_tls__peer_without_tls_is_unsupported),
         cmocka_unit_test(test_http_tls__trust_holds_for_later_connections),
+        cmocka_unit_test(test_http_thumbprint__is_that_of_the_trusted_server),
+        cmocka_unit_test(test_http_thumbprint__of_a_server_that_is_not_trusted_is_auth),
+        cmocka_unit_test(test_http_thumbprint__without_tls_is_unsupported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
