@@ -42,6 +42,7 @@ void vf_owned_mark(cJSON *object, const struct vf_owner *owner, const char *stat
     set_string(labels, VF_OWNED_MANAGED_BY, VF_OWNED_MANAGER);
     set_string(labels, VF_OWNED_IMPORT, owner->import);
     set_string(labels, VF_OWNED_STATE, state);
+    set_string(labels, VF_OWNED_MIGRATION, owner->warm ? VF_OWNED_WARM : NULL);
     if (owner->source_vm || owner->source_uuid) {
         cJSON *annotations = provide_object(metadata, "annotations");
         set_string(annotations, VF_OWNED_SOURCE_VM, owner->source_vm);
@@ -54,6 +55,11 @@ bool vf_owned_is_ours(const cJSON *object)
     return vf_kube_label(object, VF_OWNED_IMPORT) &&
            (vf_kube_has_label(object, VF_OWNED_MANAGED_BY, VF_OWNED_MANAGER) ||
             vf_kube_has_label(object, VF_OWNED_MANAGED_BY, MANAGED_BY_CDI));
+}
+
+bool vf_owned_is_warm(const cJSON *object)
+{
+    return vf_owned_is_ours(object) && vf_kube_has_label(object, VF_OWNED_MIGRATION, VF_OWNED_WARM);
 }
 
 enum vf_owned vf_owned_judge(const cJSON *object, const struct vf_owner *owner)

@@ -21,6 +21,9 @@
 #define VF_OWNED_STATE      "vmferry.io/state"  /* VF_OWNED_FILLING, then VF_OWNED_COMPLETE */
 #define VF_OWNED_FILLING    "filling"
 #define VF_OWNED_COMPLETE   "complete"
+#define VF_OWNED_MIGRATION  "vmferry.io/migration" /* = "warm": what is unfinished is gone on with \
+                                                    */
+#define VF_OWNED_WARM "warm"
 /* Annotations. */
 #define VF_OWNED_SOURCE_VM "vmferry.io/source-vm" /* its name there */
 #define VF_OWNED_SOURCE_UUID                                                                       \
@@ -33,6 +36,7 @@ struct vf_owner {
     const char *import;      /* name of the VirtualMachine */
     const char *source_vm;   /* may be NULL */
     const char *source_uuid; /* may be NULL: then any other import without one is the same */
+    bool warm;               /* of a warm migration; nothing that is judged by */
 };
 
 enum vf_owned {
@@ -46,6 +50,8 @@ enum vf_owned {
 void vf_owned_mark(cJSON *object, const struct vf_owner *owner, const char *state);
 
 bool vf_owned_is_ours(const cJSON *object);
+/* Of a warm migration, which keeps its disks from run to run. */
+bool vf_owned_is_warm(const cJSON *object);
 
 /* `object` as the server gave it. */
 enum vf_owned vf_owned_judge(const cJSON *object, const struct vf_owner *owner);
