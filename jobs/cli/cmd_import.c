@@ -167,7 +167,7 @@ static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **
     cJSON *documents = NULL;
 
     int rc = pick_kind(cli, args, &options, err);
-    rc = rc ? rc : vf_target_pick(cli, args->to, &options, err);
+    rc = rc ? rc : vf_target_pick(cli, args->to, "dir:PATH, upload or pvc", &options, err);
     rc = rc ? rc : vf_target_apply(cli, &args->disk, &args->landing, &options, err);
     rc = rc ? rc : check_target(cli, args, &options, err);
     rc = rc ? rc : resolve_proxy(cli, args, &options.cluster, err);

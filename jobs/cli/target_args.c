@@ -96,11 +96,11 @@ const struct vf_option vf_landing_options[VF_N_LANDING_OPTIONS] = {
      .offset = offsetof(struct vf_landing_args, worker_account)},
 };
 
-int vf_target_pick(struct vf_cli *cli, const char *to, struct vf_import_options *options,
-                   struct vf_error **err)
+int vf_target_pick(struct vf_cli *cli, const char *to, const char *words,
+                   struct vf_import_options *options, struct vf_error **err)
 {
     if (!to) {
-        return vf_cli_misuse(cli, err, "option \"--to\" is missing: dir:PATH, upload or pvc");
+        return vf_cli_misuse(cli, err, "option \"--to\" is missing: %s", words);
     }
     if (strncmp(to, "dir:", 4) == 0 && to[4]) {
         options->target = VF_TO_DIR;
@@ -111,7 +111,7 @@ int vf_target_pick(struct vf_cli *cli, const char *to, struct vf_import_options 
         options->target = VF_TO_CLAIM;
         options->to_path = to[3] ? to + 4 : NULL;
     } else {
-        return vf_cli_misuse(cli, err, "option \"--to\" wants dir:PATH, upload or pvc");
+        return vf_cli_misuse(cli, err, "option \"--to\" wants %s", words);
     }
     return 0;
 }

@@ -42,9 +42,10 @@ extern const struct vf_option vf_landing_options[VF_N_LANDING_OPTIONS];
         .n_options = VF_N_LANDING_OPTIONS, .offset = offsetof(type, member)                        \
     }
 
-/* "dir:PATH", "upload", "pvc" or "pvc:PATH", into options->target and to_path (borrowed). */
-int vf_target_pick(struct vf_cli *cli, const char *to, struct vf_import_options *options,
-                   struct vf_error **err);
+/* "dir:PATH", "upload", "pvc" or "pvc:PATH", into options->target and to_path (borrowed). `words`
+ * says in a misuse which of them there are. */
+int vf_target_pick(struct vf_cli *cli, const char *to, const char *words,
+                   struct vf_import_options *options, struct vf_error **err);
 
 /* An option that goes with one kind of thing only. */
 struct vf_option_fit {
