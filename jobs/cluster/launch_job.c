@@ -32,6 +32,11 @@ char *vf_worker_job_name(const char *import)
     return vf_xasprintf("%s-import", import);
 }
 
+char *vf_worker_migration_name(const char *import)
+{
+    return vf_xasprintf("%s-migrate", import);
+}
+
 int vf_worker_secret_name(const char *import, char **ret_name, struct vf_error **err)
 {
     unsigned char bytes[5];

@@ -41,6 +41,8 @@ struct vf_worker_plan {
 
 /* "web01-import": one a VM. Caller frees. */
 char *vf_worker_job_name(const char *import);
+/* "web01-migrate", of a warm migration. */
+char *vf_worker_migration_name(const char *import);
 /* Another each time, so that none has to be looked for. Caller frees. VF_INTERNAL without
  * randomness.
  */
