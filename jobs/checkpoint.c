@@ -50,6 +50,14 @@ struct vf_checkpoint_disk *vf_checkpoint_add_disk(struct vf_checkpoint *c,
     return d;
 }
 
+void vf_checkpoint_remove_disk(struct vf_checkpoint *c, struct vf_checkpoint_disk *disk)
+{
+    release_disk(disk);
+    size_t behind = (size_t)(c->disks + c->n_disks - (disk + 1));
+    memmove(disk, disk + 1, behind * sizeof *disk);
+    c->n_disks--;
+}
+
 void vf_checkpoint_add_round(struct vf_checkpoint *c, const struct vf_round *round, bool full)
 {
     if (full) {

@@ -86,6 +86,8 @@ void vf_checkpoint_release(struct vf_checkpoint *c); /* of a zeroed struct too *
  * one is added. */
 struct vf_checkpoint_disk *
 vf_checkpoint_add_disk(struct vf_checkpoint *c, const struct vf_vm_disk *disk, const char *target);
+/* One of c->disks; those behind it move up. */
+void vf_checkpoint_remove_disk(struct vf_checkpoint *c, struct vf_checkpoint_disk *disk);
 /* A round of the whole VM is over. With `full` the history begins anew. */
 void vf_checkpoint_add_round(struct vf_checkpoint *c, const struct vf_round *round, bool full);
 

@@ -4,11 +4,15 @@
  * A round: for each disk the verdict of its checkpoint (all, what is left of a broken round, or
  * what changed since), the areas asked for, the transport's copy into
  *
- *   progress -> zero detection -> journal -> target
+ *   zero detection -> progress -> journal -> readback -> target
  *
  * where the journal flushes every so many bytes and has the checkpoint saved, so that at most 2 %
- * of a disk is copied twice after a kill. At the end: flush, disks complete, checkpoint saved; then
- * what is not known of the digest is read back from the target.
+ * of a disk is copied twice after a kill. At the end: flush, disks complete, checkpoint saved. What
+ * is not known of the digest is read back from the target, whenever it is asked for.
+ *
+ * The order that a crash may not find broken: the checkpoint that a round begins with is saved
+ * before the first write of it, and before a target is begun from nothing; what a flush made
+ * durable is named only after it; base_change_id stands until all of the round is durable.
  *
  * Threads: one; the copy uses the pool and threads of its own.
  */
@@ -67,12 +71,14 @@ struct vf_round_report {
     bool nothing;          /* nothing had changed */
 };
 
-/* One round; the reporter gets DISK_START (with the progress of the round, its total fixed) and
- * DISK_END of every disk that has something to be copied. From `frozen`, as the snapshot `snapshot` of the VM froze it, by `transport`. Disks
- * that came, went, grew or lost their tracking since are told to the reporter, with what is done
- * about it; a disk that is gone is left out of the checkpoint, one that shrank is VF_CONFLICT.
- * Whatever the end, the checkpoint is as the targets are; on success every disk is complete. Errors
- * of the transport come through; VF_RETRY: try again, maybe with a new snapshot. */
+/* One round: from `frozen`, as the snapshot `snapshot` of the VM froze it, by `transport`. The
+ * reporter gets DISK_START (with the progress of the round, its total fixed) and DISK_END of every
+ * disk that has something to be copied. Disks that came, went, grew or lost their tracking since
+ * are told to the reporter, with what is done about it; a disk that is gone is left out of the
+ * checkpoint, one that shrank is VF_CONFLICT. A target that does not know the disks as they are now
+ * is asked to prepare again. Whatever the end, the checkpoint is as the targets are; on success
+ * every disk is complete. Errors of the transport come through; VF_RETRY: try again, maybe with a
+ * new snapshot. `cancel` is not triggered by a failure, may be NULL, and must outlive the disks. */
 int vf_disks_copy_round(struct vf_disks *d, struct vf_transport *transport, const char *snapshot,
                         const struct vf_vm *frozen, struct vf_cancel *cancel,
                         struct vf_round_report *ret, struct vf_error **err);
