@@ -31,6 +31,22 @@ int vf_image_target_init(struct vf_image_target *t, const char *path, enum vf_fo
     return vf_place_reserve(&t->place, path, overwrite, err);
 }
 
+int vf_image_target_adopt(struct vf_image_target *t, const char *path, enum vf_format format,
+                          bool overwrite, struct vf_error **err)
+{
+    *t = (struct vf_image_target){.target = {.ops = &ops}, .format = format};
+    return vf_place_adopt(&t->place, path, overwrite, err);
+}
+
+int vf_image_target_reopen(const struct vf_image_target *t, uint64_t size_bytes,
+                           struct vf_sink **ret_sink, struct vf_error **err)
+{
+    if (t->format == VF_FORMAT_QCOW2) {
+        return vf_error_set(err, VF_INVALID, "\"%s\" cannot be gone on with", t->place.partial);
+    }
+    return vf_raw_sink_open(t->place.partial, size_bytes, ret_sink, err);
+}
+
 int vf_image_target_commit(struct vf_image_target *t, struct vf_error **err)
 {
     return vf_place_commit(&t->place, err);

@@ -14,10 +14,14 @@
 
 #define MAX_NOTE_BYTES (1u << 20)
 
+/* In the note: the folder itself was made for what is in it. No file has such a name. */
+#define MADE_LINE "/"
+
 struct vf_dir {
     char *path;
     int fd;
     bool made;
+    int note_fd;          /* -1: there is no note yet */
     char *earlier;        /* names that a killed import had noted, each on a line; may be NULL */
     struct vf_buf claims; /* the same of this one */
 };
@@ -45,6 +49,19 @@ static int sync_parent(const struct vf_dir *d, struct vf_error **err)
     return rc;
 }
 
+static bool has_line(const char *lines, const char *name)
+{
+    char *vf_autofree line = vf_xasprintf("\n%s\n", name);
+    return lines && strstr(lines, line) != NULL;
+}
+
+static int refuse_second(const char *path, struct vf_error **err)
+{
+    vf_error_set(err, VF_CONFLICT, "another vmferry is writing into \"%s\"", path);
+    vf_error_hint(err, "wait for it to end, or give another target");
+    return VF_CONFLICT;
+}
+
 static int open_folder(struct vf_dir *d, struct vf_error **err)
 {
     if (mkdir(d->path, 0755) == 0) {
@@ -66,62 +83,103 @@ static int open_folder(struct vf_dir *d, struct vf_error **err)
     /* Where a directory cannot be locked (NFS wants it open for writing) the partials' locks are
      * what there is. */
     if (flock(d->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        vf_error_set(err, VF_CONFLICT, "another vmferry is writing into \"%s\"", d->path);
-        vf_error_hint(err, "wait for it to end, or give another target");
-        return VF_CONFLICT;
+        return refuse_second(d->path, err);
     }
     return d->made ? sync_parent(d, err) : 0;
 }
 
-/* What a killed import had begun. A note that is not ours to understand means nothing of it is. */
-static void read_note(struct vf_dir *d)
+/* VF_CONFLICT when another holds it. Where such locks cannot be had there is the folder's. */
+static int lock_note(int fd, const char *path, struct vf_error **err)
 {
-    int fd = openat(d->fd, VF_UNFINISHED_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0) {
-        return;
-    }
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_SETLK, &lock) != 0 && (errno == EAGAIN || errno == EACCES)
+               ? refuse_second(path, err)
+               : 0;
+}
+
+static char *read_lines(int fd)
+{
     struct vf_buf b;
     vf_buf_init(&b, MAX_NOTE_BYTES);
     vf_buf_puts(&b, "\n");
-    char part[4096];
+    char part[4096], *lines = NULL;
     ssize_t n;
     while ((n = read(fd, part, sizeof part)) > 0 && vf_buf_append(&b, part, (size_t)n)) {
     }
-    close(fd);
     if (n == 0) {
-        d->earlier = vf_buf_take_string(&b);
+        lines = vf_buf_take_string(&b);
     }
     vf_buf_release(&b);
+    return lines;
+}
+
+/* What a killed import had begun. A note that is not ours to understand means nothing of it is. */
+static int read_note(struct vf_dir *d, struct vf_error **err)
+{
+    int fd = openat(d->fd, VF_UNFINISHED_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) {
+        return 0;
+    }
+    struct stat st;
+    int rc = lock_note(fd, d->path, err);
+    if (rc || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink == 0) {
+        close(fd);
+        return rc;
+    }
+    d->earlier = read_lines(fd);
+    d->note_fd = fd;
+    d->made = d->made || has_line(d->earlier, MADE_LINE);
+    return 0;
+}
+
+static int open_note(struct vf_dir *d, struct vf_error **err)
+{
+    if (d->note_fd >= 0) {
+        return 0;
+    }
+    int fd = openat(d->fd, VF_UNFINISHED_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) {
+        return vf_error_set_errno(err, errno, "cannot write \"%s/%s\"", d->path,
+                                  VF_UNFINISHED_NAME);
+    }
+    int rc = lock_note(fd, d->path, err);
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    d->note_fd = fd;
+    return 0;
 }
 
 static int write_note(struct vf_dir *d, struct vf_error **err)
 {
-    int fd = openat(d->fd, VF_UNFINISHED_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    /* Names are only ever added in one run, so writing from the start loses none. */
-    bool ok = fd >= 0 && pwrite(fd, d->claims.data, d->claims.len, 0) == (ssize_t)d->claims.len &&
-              ftruncate(fd, (off_t)d->claims.len) == 0 && fsync(fd) == 0 &&
-              (fsync(d->fd) == 0 || errno == EINVAL);
-    int errnum = errno;
-    if (fd >= 0) {
-        close(fd);
+    int rc = open_note(d, err);
+    if (rc) {
+        return rc;
     }
+    /* Names are only ever added in one run, so writing from the start loses none. */
+    bool ok = pwrite(d->note_fd, d->claims.data, d->claims.len, 0) == (ssize_t)d->claims.len &&
+              ftruncate(d->note_fd, (off_t)d->claims.len) == 0 && fsync(d->note_fd) == 0 &&
+              (fsync(d->fd) == 0 || errno == EINVAL);
     return ok ? 0
-              : vf_error_set_errno(err, errnum, "cannot write \"%s/%s\"", d->path,
+              : vf_error_set_errno(err, errno, "cannot write \"%s/%s\"", d->path,
                                    VF_UNFINISHED_NAME);
 }
 
-static bool has_line(const char *lines, const char *name)
+bool vf_dir_is_noted(const struct vf_dir *d, const char *name)
 {
-    char *vf_autofree line = vf_xasprintf("\n%s\n", name);
-    return lines && strstr(lines, line) != NULL;
+    char *vf_autofree claims = vf_xasprintf("\n%s", d->claims.data ? d->claims.data : "");
+    return has_line(d->earlier, name) || has_line(claims, name);
 }
 
 int vf_dir_claim(struct vf_dir *d, const char *name, bool *ret_ours, struct vf_error **err)
 {
-    *ret_ours = has_line(d->earlier, name);
+    *ret_ours = vf_dir_is_noted(d, name);
     /* What the killed import had begun stays noted until all is settled. */
     if (d->claims.len == 0 && d->earlier) {
         vf_buf_puts(&d->claims, d->earlier + 1);
+    } else if (d->claims.len == 0 && d->made) {
+        vf_buf_puts(&d->claims, MADE_LINE "\n");
     }
     if (!*ret_ours) {
         struct stat st;
@@ -140,10 +198,64 @@ void vf_dir_settle(struct vf_dir *d, bool whole)
     }
 }
 
+char *vf_dir_get_noted(const struct vf_dir *d, size_t index)
+{
+    /* What the killed run had noted is taken over with the first claim. */
+    const char *line = d->claims.len > 0 ? d->claims.data : d->earlier ? d->earlier + 1 : "";
+    while (*line) {
+        size_t len = strcspn(line, "\n");
+        if (len > 0 && !memchr(line, '/', len) && index-- == 0) {
+            return vf_xstrndup(line, len);
+        }
+        line += len + (line[len] == '\n');
+    }
+    return NULL;
+}
+
+int vf_dir_remove(struct vf_dir *d, const char *name, struct vf_error **err)
+{
+    if (unlinkat(d->fd, name, 0) != 0 && errno != ENOENT) {
+        return vf_error_set_errno(err, errno, "cannot remove \"%s/%s\"", d->path, name);
+    }
+    return 0;
+}
+
+int vf_dir_sync(struct vf_dir *d, struct vf_error **err)
+{
+    return sync_directory(d->fd, d->path, err);
+}
+
+int vf_dir_fetch_held(const char *path, bool *ret_held, struct vf_error **err)
+{
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+        return vf_error_set_errno(err, errno, "cannot open folder \"%s\"", path);
+    }
+    int fd = openat(dir, VF_UNFINISHED_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int errnum = errno;
+    close(dir);
+    *ret_held = false;
+    if (fd < 0) {
+        return errnum == ENOENT ? 0
+                                : vf_error_set_errno(err, errnum, "cannot open \"%s/%s\"", path,
+                                                     VF_UNFINISHED_NAME);
+    }
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int failed = fcntl(fd, F_OFD_GETLK, &lock);
+    errnum = errno;
+    close(fd);
+    if (failed) {
+        return vf_error_set_errno(err, errnum, "cannot ask for the lock of \"%s/%s\"", path,
+                                  VF_UNFINISHED_NAME);
+    }
+    *ret_held = lock.l_type != F_UNLCK;
+    return 0;
+}
+
 int vf_dir_open(const char *path, bool overwrite, struct vf_dir **ret_dir, struct vf_error **err)
 {
     struct vf_dir *d = vf_xcalloc(1, sizeof *d);
-    d->fd = -1;
+    d->fd = d->note_fd = -1;
     d->path = vf_xstrdup(path);
     vf_buf_init(&d->claims, MAX_NOTE_BYTES);
     for (size_t n = strlen(d->path); n > 1 && d->path[n - 1] == '/'; n--) {
@@ -154,11 +266,13 @@ int vf_dir_open(const char *path, bool overwrite, struct vf_dir **ret_dir, struc
         rc = vf_error_set(err, VF_CONFLICT, "\"%s\" already holds a finished import", d->path);
         vf_error_hint(err, "give another target, or --overwrite to replace it");
     }
+    if (rc == 0) {
+        rc = read_note(d, err);
+    }
     if (rc) {
         vf_dir_free(d);
         return rc;
     }
-    read_note(d);
     *ret_dir = d;
     return 0;
 }
@@ -170,6 +284,9 @@ void vf_dir_free(struct vf_dir *d)
     }
     if (d->made) {
         rmdir(d->path); /* stays when anything is in it */
+    }
+    if (d->note_fd >= 0) {
+        close(d->note_fd);
     }
     if (d->fd >= 0) {
         close(d->fd);

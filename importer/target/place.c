@@ -79,20 +79,32 @@ static int remove_stale(const char *partial, struct vf_error **err)
     return rc;
 }
 
-int vf_place_reserve(struct vf_place *p, const char *path, bool overwrite, struct vf_error **err)
+int vf_place_adopt(struct vf_place *p, const char *path, bool overwrite, struct vf_error **err)
 {
     *p = (struct vf_place){.overwrite = overwrite};
     int rc = check_folder(path, err);
     if (rc == 0) {
         rc = check_free(path, overwrite, err);
     }
-    if (rc) {
-        return rc;
+    if (rc == 0) {
+        p->path = vf_xstrdup(path);
+        p->partial = vf_xasprintf("%s.partial", path);
     }
-    p->path = vf_xstrdup(path);
-    p->partial = vf_xasprintf("%s.partial", path);
-    rc = remove_stale(p->partial, err);
-    p->reserved = rc == 0;
+    return rc;
+}
+
+int vf_place_discard(struct vf_place *p, struct vf_error **err)
+{
+    return remove_stale(p->partial, err);
+}
+
+int vf_place_reserve(struct vf_place *p, const char *path, bool overwrite, struct vf_error **err)
+{
+    int rc = vf_place_adopt(p, path, overwrite, err);
+    if (rc == 0) {
+        rc = vf_place_discard(p, err);
+        p->reserved = rc == 0;
+    }
     return rc;
 }
 
@@ -130,26 +142,42 @@ static int sync_folder(const char *path, struct vf_error **err)
     return 0;
 }
 
+static int move(const char *from, const char *to, bool replace)
+{
+    unsigned flags = replace ? 0 : RENAME_NOREPLACE;
+    int failed = renameat2(AT_FDCWD, from, AT_FDCWD, to, flags);
+    if (failed && errno == EINVAL && flags) {
+        /* A filesystem without RENAME_NOREPLACE: link(2) refuses an existing name as well. */
+        failed = link(from, to);
+    }
+    if (!failed) {
+        unlink(from); /* after a link, or a rename between two names of one file, both are there */
+    }
+    return failed;
+}
+
 int vf_place_commit(struct vf_place *p, struct vf_error **err)
 {
     int rc = vf_inject("place.commit", err);
     if (rc) {
         return rc;
     }
-    unsigned flags = p->overwrite ? 0 : RENAME_NOREPLACE;
-    int failed = renameat2(AT_FDCWD, p->partial, AT_FDCWD, p->path, flags);
-    if (failed && errno == EINVAL && flags) {
-        /* A filesystem without RENAME_NOREPLACE: link(2) refuses an existing name as well. */
-        failed = link(p->partial, p->path);
-        if (!failed) {
-            unlink(p->partial);
-        }
-    }
-    if (failed) {
+    if (move(p->partial, p->path, p->overwrite)) {
         return vf_error_set_errno(err, errno, "cannot rename \"%s\" to its final name", p->partial);
     }
     p->reserved = false;
-    return sync_folder(p->path, err);
+    rc = vf_inject("place.committed", err);
+    return rc ? rc : sync_folder(p->path, err);
+}
+
+int vf_place_revoke(const struct vf_place *p, struct vf_error **err)
+{
+    if (move(p->path, p->partial, false)) {
+        return vf_error_set_errno(err, errno, "cannot rename \"%s\" to \"%s\"", p->path,
+                                  p->partial);
+    }
+    int rc = vf_inject("place.revoked", err);
+    return rc ? rc : sync_folder(p->path, err);
 }
 
 void vf_place_release(struct vf_place *p)

@@ -1,0 +1,498 @@
+/* A warm migration's disks in a folder: NAME-disk-0.img.partial and so on while rounds run, their
+ * final names, manifests and record at the cutover (jobs/dir_files.h).
+ *
+ * The folder is one VM's. Whose, the checkpoint says; before there is one, the note of what has
+ * begun (importer/target/dir.h), which lists the checkpoint's name only of a warm migration.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "converters/vm/names.h"
+#include "importer/base/inject.h"
+#include "importer/base/mem.h"
+#include "jobs/dir_files.h"
+#include "jobs/migration/board_dir.h"
+#include "jobs/migration/warm_target.h"
+#include "jobs/record.h"
+
+/* A disk keeps its image's name when its index changes, because others came or went. */
+struct known_disk {
+    int32_t key;
+    char *uuid; /* may be NULL */
+    char *file;
+    bool taken; /* by a disk of the VM, as it is now */
+};
+
+struct target_dir {
+    struct vf_warm_target base;
+    struct vf_dir *dir;
+    struct vf_dir_files files;
+    struct known_disk *known;
+    size_t n_known;
+    char **names; /* one a disk of the VM */
+    size_t n_names;
+    char *uuid;     /* of the VM; NULL: not known yet */
+    bool delivered; /* the checkpoint says so: what is there is not to be touched */
+    bool said_no_guard;
+};
+
+/* --- names ------------------------------------------------------------------------------- */
+
+/* A name from a checkpoint, or from a note, as an image of ours has it. */
+static bool is_image_name(const char *name)
+{
+    size_t len = strlen(name);
+    for (enum vf_format f = VF_FORMAT_RAW; f <= VF_FORMAT_QCOW2; f++) {
+        size_t suffix = strlen(vf_format_suffix(f));
+        if (len > suffix && strcmp(name + len - suffix, vf_format_suffix(f)) == 0) {
+            return name[0] != '.' && len <= 200 && !strchr(name, '/');
+        }
+    }
+    return false;
+}
+
+static struct known_disk *add_known(struct target_dir *t, int32_t key, const char *uuid,
+                                    const char *file)
+{
+    t->known = vf_xrealloc_array(t->known, t->n_known + 1, sizeof *t->known);
+    struct known_disk *k = &t->known[t->n_known++];
+    *k = (struct known_disk){.key = key, .uuid = vf_xstrdup(uuid), .file = vf_xstrdup(file)};
+    return k;
+}
+
+static bool is_of_format(const char *file, enum vf_format format)
+{
+    const char *dot = strrchr(file, '.');
+    return dot && strcmp(dot, vf_format_suffix(format)) == 0;
+}
+
+/* Controller and unit, and with them the key, may change; the backing's UUID stays, but two disks
+ * may have the same one. */
+static bool is_same_disk(const struct known_disk *k, const struct vf_vm_disk *d, bool by_key)
+{
+    if (k->uuid && d->uuid && strcasecmp(k->uuid, d->uuid) != 0) {
+        return false;
+    }
+    return by_key ? k->key == d->key : k->uuid && d->uuid;
+}
+
+static struct known_disk *find_known(struct target_dir *t, const struct vf_vm_disk *d)
+{
+    enum vf_format format = vf_dir_files_format(t->base.im);
+    for (int by_key = 1; by_key >= 0; by_key--) {
+        for (size_t i = 0; i < t->n_known; i++) {
+            struct known_disk *k = &t->known[i];
+            if (!k->taken && is_same_disk(k, d, by_key) && is_of_format(k->file, format)) {
+                return k;
+            }
+        }
+    }
+    return NULL;
+}
+
+static char *unused_name(const struct target_dir *t, size_t from)
+{
+    for (size_t n = from;; n++) {
+        char *name = vf_dir_files_name(t->base.im, n);
+        bool used = false;
+        for (size_t i = 0; i < t->n_known; i++) {
+            used = used || strcmp(t->known[i].file, name) == 0;
+        }
+        if (!used) {
+            return name;
+        }
+        free(name);
+    }
+}
+
+static void free_names(struct target_dir *t)
+{
+    for (size_t i = 0; i < t->n_names; i++) {
+        free(t->names[i]);
+    }
+    free(t->names);
+    t->names = NULL;
+    t->n_names = 0;
+}
+
+/* The known ones first: a new disk must not be given another one's name. */
+static void name_disks(struct target_dir *t, const struct vf_vm *vm)
+{
+    free_names(t);
+    t->names = vf_xcalloc(vm->n_disks, sizeof *t->names);
+    t->n_names = vm->n_disks;
+    for (size_t i = 0; i < t->n_known; i++) {
+        t->known[i].taken = false;
+    }
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        struct known_disk *k = find_known(t, &vm->disks[i]);
+        if (k) {
+            k->taken = true;
+            k->key = vm->disks[i].key;
+            t->names[i] = vf_xstrdup(k->file);
+        }
+    }
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        if (!t->names[i]) {
+            t->names[i] = unused_name(t, i);
+            add_known(t, vm->disks[i].key, vm->disks[i].uuid, t->names[i])->taken = true;
+        }
+    }
+}
+
+/* --- whose folder ------------------------------------------------------------------------ */
+
+static int refuse_other_vm(const struct target_dir *t, const struct vf_checkpoint *c,
+                           struct vf_error **err)
+{
+    vf_error_set(err, VF_CONFLICT,
+                 "\"%s\" holds a warm migration of another VM, \"%s\" with instance UUID \"%s\"",
+                 t->base.place, c->vm_name ? c->vm_name : "", c->instance_uuid);
+    vf_error_hint(err,
+                  "give another target, or remove what is there with \"vmferry cancel dir:%s "
+                  "--discard\"",
+                  t->base.place);
+    return VF_CONFLICT;
+}
+
+static int check_no_import(const struct target_dir *t, struct vf_error **err)
+{
+    char *vf_autofree first = vf_dir_get_noted(t->dir, 0);
+    if (!first || vf_dir_is_noted(t->dir, VF_CHECKPOINT_NAME)) {
+        return 0;
+    }
+    vf_error_set(err, VF_CONFLICT, "\"%s\" holds an import that was begun and not finished",
+                 t->base.place);
+    vf_error_hint(err,
+                  "run that import again, or give another target; \"%s/%s\" lists what it left",
+                  t->base.place, VF_UNFINISHED_NAME);
+    return VF_CONFLICT;
+}
+
+static void remember(struct target_dir *t, const struct vf_checkpoint *c)
+{
+    vf_replace_string(&t->uuid, c->instance_uuid);
+    t->delivered = c->stage == VF_STAGE_DELIVERED;
+    for (size_t i = 0; i < c->n_disks && t->n_known < c->n_disks; i++) {
+        if (is_image_name(c->disks[i].target)) {
+            add_known(t, c->disks[i].key, c->disks[i].backing_uuid, c->disks[i].target);
+        }
+    }
+}
+
+/* Whatever is here is of an earlier run for the same VM, or there is nothing. */
+static int check_owner(struct target_dir *t, const struct vf_vm *vm, struct vf_error **err)
+{
+    struct vf_checkpoint c = {0};
+    struct vf_error *e = NULL;
+    int rc = vf_checkpoint_load(t->base.store, &c, &e);
+    if (rc == VF_MISSING) {
+        vf_error_clear(&e);
+        return check_no_import(t, err);
+    }
+    if (rc) {
+        rc = vf_error_wrap(&e, rc, "cannot tell which VM's disks \"%s\" holds", t->base.place);
+        vf_error_hint(&e,
+                      "give another target, or remove what is there with \"vmferry cancel dir:%s "
+                      "--discard\"",
+                      t->base.place);
+        vf_error_move(err, &e);
+        return rc;
+    }
+    if (vm->instance_uuid && strcasecmp(vm->instance_uuid, c.instance_uuid) == 0) {
+        remember(t, &c);
+    } else {
+        rc = refuse_other_vm(t, &c, err);
+    }
+    vf_checkpoint_release(&c);
+    return rc;
+}
+
+/* --- before the cutover ------------------------------------------------------------------ */
+
+static int prepare(struct vf_warm_target *base, const struct vf_vm *vm, struct vf_error **err)
+{
+    struct target_dir *t = (struct target_dir *)base;
+    struct vf_import *im = base->im;
+    int rc = t->n_names == 0 ? check_owner(t, vm, err) : 0;
+    if (rc) {
+        return rc;
+    }
+    if (!im->name) {
+        im->name = im->options->name ? vf_name_to_label(im->options->name, VF_NAME_VM_MAX)
+                                     : vf_name_of_vm(vm);
+    }
+    vf_replace_string(&t->uuid, vm->instance_uuid);
+    name_disks(t, vm);
+    bool ours = false;
+    rc = t->delivered ? 0 : vf_dir_claim(t->dir, VF_CHECKPOINT_NAME, &ours, err);
+    if (rc == 0 && !t->delivered) {
+        rc = vf_dir_files_prepare(&t->files, vm, t->names, true, err);
+    }
+    return rc ? rc : vf_inject("dir.prepared", err);
+}
+
+static const char *get_name(const struct vf_warm_target *base, size_t index)
+{
+    return ((const struct target_dir *)base)->names[index];
+}
+
+/* A cutover that broke off had given the image its name already: what is there is not delivered,
+ * and must not look so any longer. */
+static int take_back(struct target_dir *t, const struct vf_image_target *image, const char *name,
+                     struct vf_error **err)
+{
+    if (access(image->place.partial, F_OK) == 0 || access(image->place.path, F_OK) != 0 ||
+        !vf_dir_is_noted(t->dir, name)) {
+        return 0;
+    }
+    int rc = vf_dir_retract(t->dir, err);
+    if (rc == 0) {
+        rc = vf_inject("dir.retracted", err);
+    }
+    return rc ? rc : vf_place_revoke(&image->place, err);
+}
+
+static int open_disk(struct vf_warm_target *base, size_t index, uint64_t size_bytes, bool fresh,
+                     const struct vf_cancel *cancel, struct vf_sink **ret_sink,
+                     struct vf_error **err)
+{
+    struct target_dir *t = (struct target_dir *)base;
+    if (index >= t->files.n_images) {
+        return vf_error_set(err, VF_INTERNAL, "disk %zu has no image in \"%s\"", index,
+                            base->place);
+    }
+    struct vf_image_target *image = &t->files.images[index];
+    int rc = take_back(t, image, t->names[index], err);
+    if (rc) {
+        return rc;
+    }
+    if (!fresh) {
+        return vf_image_target_reopen(image, size_bytes, ret_sink, err);
+    }
+    struct vf_sink *sink = NULL;
+    rc = vf_place_discard(&image->place, err);
+    if (rc == 0) {
+        rc = vf_inject("dir.discarded", err);
+    }
+    if (rc == 0) {
+        rc = image->target.ops->open(&image->target, size_bytes, cancel, &sink, err);
+    }
+    if (rc == 0) {
+        rc = vf_dir_sync(t->dir, err); /* what is flushed from now on has a name */
+    }
+    if (rc) {
+        vf_sink_free(sink);
+        return rc;
+    }
+    *ret_sink = sink;
+    return 0;
+}
+
+static int guard(struct vf_warm_target *base, const struct vf_checkpoint *c, struct vf_error **err)
+{
+    struct target_dir *t = (struct target_dir *)base;
+    (void)c;
+    (void)err;
+    if (!t->said_no_guard) {
+        vf_report_info(base->im->reporter, base->im->vm_name,
+                       "a folder keeps no state of the disks to go back to");
+        t->said_no_guard = true;
+    }
+    return 0;
+}
+
+/* --- cutover ----------------------------------------------------------------------------- */
+
+static int deliver(struct vf_warm_target *base, const struct vf_vm *vm, struct vf_error **err)
+{
+    struct target_dir *t = (struct target_dir *)base;
+    if (t->delivered) {
+        return 0;
+    }
+    int rc = vf_dir_files_describe(&t->files, vm, err);
+    return rc ? rc : vf_dir_files_commit(&t->files, vm, err);
+}
+
+/* Images of an earlier import that lies here are not noted as ours: they had their names before. */
+static int fetch_accepted(struct vf_warm_target *base, bool *ret_accepted, struct vf_error **err)
+{
+    struct target_dir *t = (struct target_dir *)base;
+    struct vf_checkpoint c = {0};
+    struct vf_record r = {0};
+    char *vf_autofree path = vf_dir_join(t->dir, VF_RECORD_NAME);
+    struct stat st;
+    *ret_accepted = false;
+    if (lstat(path, &st) != 0) {
+        return 0;
+    }
+    int rc = vf_record_load(t->base.place, &r, err);
+    if (rc == 0 && !t->uuid && vf_checkpoint_load(base->store, &c, NULL) == 0) {
+        vf_replace_string(&t->uuid, c.instance_uuid);
+    }
+    bool ours = rc == 0 && t->uuid && r.instance_uuid && strcasecmp(t->uuid, r.instance_uuid) == 0;
+    for (size_t i = 0; i < r.n_disks; i++) {
+        ours = ours && vf_dir_is_noted(t->dir, r.disks[i].file);
+    }
+    *ret_accepted = ours;
+    vf_record_release(&r);
+    vf_checkpoint_release(&c);
+    return rc;
+}
+
+static int start(struct vf_warm_target *base, struct vf_error **err)
+{
+    (void)base;
+    (void)err;
+    return 0;
+}
+
+/* --- clean-up ---------------------------------------------------------------------------- */
+
+static bool is_kept(const struct target_dir *t, const char *name)
+{
+    for (size_t i = 0; i < t->n_names; i++) {
+        if (strcmp(t->names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What an image left: its partial and, if it may have got one, its name. */
+static int remove_image(struct target_dir *t, const char *name, bool with_final,
+                        struct vf_error **err)
+{
+    char *vf_autofree partial = vf_xasprintf("%s.partial", name);
+    int rc = is_image_name(name) ? vf_dir_remove(t->dir, partial, err) : 0;
+    if (rc == 0 && with_final && is_image_name(name) && vf_dir_is_noted(t->dir, name)) {
+        rc = vf_dir_remove(t->dir, name, err);
+    }
+    return rc;
+}
+
+/* Images that any run of this migration noted or copied into; not those of the VM's disks as they
+ * are now, when `keep_named`. */
+static int remove_images(struct target_dir *t, bool keep_named, bool with_final,
+                         struct vf_error **err)
+{
+    struct vf_checkpoint c = {0};
+    int rc = 0;
+    char *noted;
+    (void)vf_checkpoint_load(t->base.store, &c, NULL);
+    for (size_t i = 0; rc == 0 && (noted = vf_dir_get_noted(t->dir, i)) != NULL; i++) {
+        rc = keep_named && is_kept(t, noted) ? 0 : remove_image(t, noted, with_final, err);
+        free(noted);
+    }
+    for (size_t i = 0; i < c.n_disks && rc == 0; i++) {
+        const char *name = c.disks[i].target;
+        rc = keep_named && is_kept(t, name) ? 0 : remove_image(t, name, with_final, err);
+    }
+    vf_checkpoint_release(&c);
+    return rc;
+}
+
+/* The checkpoint goes last: as long as it is there, the same command tidies up. */
+static int settle(struct vf_warm_target *base, struct vf_error **err)
+{
+    struct target_dir *t = (struct target_dir *)base;
+    int rc = t->n_names > 0 ? remove_images(t, true, true, err) : 0;
+    if (rc == 0) {
+        rc = vf_board_dir_clear(base->board, false, err);
+    }
+    if (rc == 0) {
+        vf_dir_settle(t->dir, true);
+        rc = vf_dir_sync(t->dir, err);
+    }
+    if (rc == 0) {
+        rc = vf_inject("dir.settled", err);
+    }
+    return rc ? rc : vf_checkpoint_clear(base->store, err);
+}
+
+static int discard(struct vf_warm_target *base, struct vf_error **err)
+{
+    struct target_dir *t = (struct target_dir *)base;
+    bool accepted = false;
+    int rc = fetch_accepted(base, &accepted, err);
+    if (rc == 0) {
+        rc = remove_images(t, false, !accepted, err);
+    }
+    if (rc == 0 && !accepted && vf_dir_is_noted(t->dir, VF_MANIFESTS_NAME)) {
+        rc = vf_dir_remove(t->dir, VF_MANIFESTS_NAME, err);
+    }
+    if (rc == 0) {
+        rc = vf_inject("dir.removed", err);
+    }
+    if (rc == 0) {
+        rc = vf_checkpoint_clear(base->store, err);
+    }
+    if (rc == 0) {
+        rc = vf_board_dir_clear(base->board, true, err);
+    }
+    if (rc == 0) {
+        vf_dir_settle(t->dir, true);
+        rc = vf_dir_sync(t->dir, err);
+    }
+    return rc;
+}
+
+static void free_target(struct vf_warm_target *base)
+{
+    struct target_dir *t = (struct target_dir *)base;
+    vf_dir_files_release(&t->files);
+    free_names(t);
+    for (size_t i = 0; i < t->n_known; i++) {
+        free(t->known[i].uuid);
+        free(t->known[i].file);
+    }
+    free(t->known);
+    vf_checkpoint_store_free(base->store);
+    vf_board_free(base->board);
+    vf_dir_free(t->dir);
+    free(base->place);
+    free(t->uuid);
+    free(t);
+}
+
+static const struct vf_warm_target_ops ops = {.prepare = prepare,
+                                              .get_name = get_name,
+                                              .open_disk = open_disk,
+                                              .guard = guard,
+                                              .deliver = deliver,
+                                              .fetch_accepted = fetch_accepted,
+                                              .start = start,
+                                              .settle = settle,
+                                              .discard = discard,
+                                              .free = free_target};
+
+int vf_warm_target_dir_open(struct vf_import *im, const char *path,
+                            struct vf_warm_target **ret_target, struct vf_error **err)
+{
+    struct target_dir *t = vf_xcalloc(1, sizeof *t);
+    t->base = (struct vf_warm_target){.ops = &ops, .im = im};
+    /* A migration that goes on may have delivered already. */
+    char *vf_autofree checkpoint = vf_xasprintf("%s/%s", path, VF_CHECKPOINT_NAME);
+    bool goes_on = access(checkpoint, F_OK) == 0;
+    int rc = vf_dir_open(path, im->options->overwrite || goes_on, &t->dir, err);
+    if (rc) {
+        free_target(&t->base);
+        return rc;
+    }
+    t->files = (struct vf_dir_files){.im = im, .dir = t->dir};
+    t->base.place = vf_xstrdup(vf_dir_path(t->dir));
+    t->base.store = vf_checkpoint_file_new(checkpoint);
+    t->base.board = vf_board_dir_new(t->base.place);
+    *ret_target = &t->base;
+    return 0;
+}
+
+void vf_warm_target_free(struct vf_warm_target *t)
+{
+    if (t) {
+        t->ops->free(t);
+    }
+}
