@@ -149,7 +149,7 @@ const struct vf_command vf_cmd_status = {
         "it, and in what is shown.",
     .examples = "  vmferry status dir:/srv/web01\n"
                 "  vmferry status --namespace prod\n"
-                "  vmferry status web01 --namespace prod -o json | jq .downtime_ms\n",
+                "  vmferry status web01 --namespace prod -o json | jq .forecast.downtimeMs\n",
     .groups = groups,
     .n_groups = VF_COUNT(groups),
     .args_size = sizeof(struct status_args),

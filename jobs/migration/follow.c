@@ -96,6 +96,9 @@ static void count_disks(struct vf_follow *f, const struct vf_migration_status *s
 {
     for (size_t i = 0; i < f->n_disks && i < s->n_disks; i++) {
         struct vf_progress *p = &f->disks[i].progress;
+        if (s->disks[i].round_total_bytes != p->total_bytes) {
+            continue; /* of another round */
+        }
         uint64_t done_bytes = s->disks[i].round_bytes;
         done_bytes = done_bytes > p->total_bytes ? p->total_bytes : done_bytes;
         atomic_store(&p->done_bytes, done_bytes);

@@ -92,6 +92,21 @@ static void test_json__a_copy_as_lines(void **state)
         "{\"event\":\"result\"," TIME ",\"code\":\"ok\",\"message\":\"/out\"}\n");
 }
 
+static void test_json__data_of_a_phase_is_its_status(void **state)
+{
+    struct fixture *f = *state;
+    struct vf_reporter *r = vf_report_json_new(&f->options);
+    struct vf_event e = {.type = VF_EVENT_PHASE, .name = "waiting", .data = "{\"round\":2}"};
+    vf_report(r, &e);
+    e.data = "{"; /* is passed over */
+    vf_report(r, &e);
+    vf_reporter_free(r);
+    fflush(f->options.out);
+    assert_string_equal(f->text, "{\"event\":\"phase\"," TIME
+                                 ",\"phase\":\"waiting\",\"status\":{\"round\":2}}\n"
+                                 "{\"event\":\"phase\"," TIME ",\"phase\":\"waiting\"}\n");
+}
+
 static void test_json__error_has_code_message_and_hint(void **state)
 {
     struct fixture *f = *state;
@@ -169,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_json__a_copy_as_lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_json__data_of_a_phase_is_its_status, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json__error_has_code_message_and_hint, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_json__threads_do_not_mix_lines, setup, teardown),

@@ -126,6 +126,35 @@ static void test_track_total__sums_and_fails_with_one(void **state)
     vf_track_release(&t);
 }
 
+static void test_track__next_round_begins_a_new_list(void **state)
+{
+    (void)state;
+    struct vf_track t;
+    struct vf_progress p[2] = {{.total_bytes = 100}, {.total_bytes = 300}};
+    const struct vf_event phase = {.type = VF_EVENT_PHASE, .vm = "vm", .name = "copying"};
+    vf_track_init(&t);
+    for (unsigned i = 0; i < 2; i++) {
+        struct vf_event e = start(i, NULL, &p[i]);
+        vf_track_event(&t, &e, 0);
+    }
+    vf_track_event(&t, &phase, 1); /* while disks run: of the same round */
+    struct vf_event e = {.type = VF_EVENT_DISK_END, .vm = "vm", .disk = 0};
+    vf_track_event(&t, &e, 2);
+    e.disk = 1;
+    vf_track_event(&t, &e, 2);
+    vf_track_event(&t, &phase, 3);
+    assert_int_equal(t.n_disks, 2); /* they stay to be seen */
+
+    struct vf_event again = start(1, "only", &p[1]);
+    vf_track_event(&t, &again, 4);
+    assert_int_equal(t.n_disks, 1);
+    assert_string_equal(t.disks[0].name, "only");
+    struct vf_event other = start(0, NULL, &p[0]); /* joins it */
+    vf_track_event(&t, &other, 5);
+    assert_int_equal(t.n_disks, 2);
+    vf_track_release(&t);
+}
+
 static void test_track__disks_stand_in_their_order(void **state)
 {
     (void)state;
@@ -193,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_track__end_takes_the_last_counters_and_lets_go),
         cmocka_unit_test(test_track__end_of_an_unknown_disk_is_ignored),
         cmocka_unit_test(test_track__same_disk_again_starts_over),
+        cmocka_unit_test(test_track__next_round_begins_a_new_list),
         cmocka_unit_test(test_track__disks_stand_in_their_order),
         cmocka_unit_test(test_track_total__sums_and_fails_with_one),
         cmocka_unit_test(test_track_total__takes_as_long_as_the_slowest),
