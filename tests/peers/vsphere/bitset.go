@@ -11,6 +11,8 @@ func (b bitset) get(i int64) bool { return b[i/64]&(1<<(i%64)) != 0 }
 
 func (b bitset) set(i int64) { b[i/64] |= 1 << (i % 64) }
 
+func (b bitset) unset(i int64) { b[i/64] &^= 1 << (i % 64) }
+
 func (b bitset) or(o bitset) {
 	for i := range o {
 		b[i] |= o[i]

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -32,6 +32,9 @@ func (s *Sim) control() http.Handler {
 	m.HandleFunc("POST /options", s.serveOptions)
 	m.HandleFunc("POST /guest-write", s.serveGuestWrite)
 	m.HandleFunc("POST /guest-load", s.serveGuestLoad)
+	m.HandleFunc("GET /journal", s.journal.serve)
+	m.HandleFunc("DELETE /journal", s.journal.serve)
+	m.HandleFunc("POST /question", s.serveQuestion)
 	m.HandleFunc("POST /cbt-reset", s.serveCBTReset)
 	m.HandleFunc("GET /frozen", s.serveFrozen)
 	m.HandleFunc("GET /snapshot-image", s.serveImage)
@@ -95,6 +98,16 @@ func pattern(kind string, seed uint64, p []byte) error {
 	return nil
 }
 
+// writeAs is the guest's write, or, forced, one from outside.
+func (vm *VM) writeAs(force bool, d *Disk, p []byte, off int64) error {
+	if !force {
+		return vm.write(d, p, off)
+	}
+	vm.writers.RLock()
+	defer vm.writers.RUnlock()
+	return d.write(p, off)
+}
+
 func (s *Sim) serveGuestWrite(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		VM      string `json:"vm"`
@@ -112,10 +125,6 @@ func (s *Sim) serveGuestWrite(w http.ResponseWriter, r *http.Request) {
 	if vm == nil {
 		return
 	}
-	if !in.Force && vm.powerState(s.context()) != poweredOn {
-		http.Error(w, fmt.Sprintf("VM '%s' is not running", vm.name), http.StatusConflict)
-		return
-	}
 	if in.Length < 0 || in.Offset < 0 || in.Length > d.size-in.Offset {
 		http.Error(w, "the area is outside the disk", http.StatusBadRequest)
 		return
@@ -125,7 +134,11 @@ func (s *Sim) serveGuestWrite(w http.ResponseWriter, r *http.Request) {
 		p := buf[:min(in.Length-done, int64(len(buf)))]
 		err := pattern(in.Pattern, in.Seed+uint64(done/mib), p)
 		if err == nil {
-			err = vm.write(d, p, in.Offset+done)
+			err = vm.writeAs(in.Force, d, p, in.Offset+done)
+		}
+		if errors.Is(err, errHalted) {
+			http.Error(w, fmt.Sprintf("VM '%s' is not running", vm.name), http.StatusConflict)
+			return
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -134,73 +147,6 @@ func (s *Sim) serveGuestWrite(w http.ResponseWriter, r *http.Request) {
 		done += int64(len(p))
 	}
 	reply(w, map[string]int64{"written": in.Length})
-}
-
-// write lets freezes in between writes only.
-func (vm *VM) write(d *Disk, p []byte, off int64) error {
-	vm.writers.RLock()
-	defer vm.writers.RUnlock()
-	return d.write(p, off)
-}
-
-func (s *Sim) serveGuestLoad(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		VM   string `json:"vm"`
-		Disk int    `json:"disk"`
-		Rate int64  `json:"bytes_per_second"`
-	}
-	if !decode(w, r, &in) {
-		return
-	}
-	vm, d := s.pick(w, in.VM, in.Disk)
-	if vm == nil {
-		return
-	}
-	vm.mu.Lock()
-	if stop := vm.load[in.Disk]; stop != nil {
-		close(stop)
-		delete(vm.load, in.Disk)
-	}
-	if in.Rate > 0 {
-		stop := make(chan struct{})
-		vm.load[in.Disk] = stop
-		go vm.runLoad(d, in.Rate, stop)
-	}
-	vm.mu.Unlock()
-	reply(w, map[string]int64{"bytes_per_second": in.Rate})
-}
-
-// runLoad writes pieces of 16 KiB all over the disk.
-func (vm *VM) runLoad(d *Disk, rate int64, stop chan struct{}) {
-	r := rand.New(rand.NewPCG(uint64(d.key), uint64(time.Now().UnixNano())))
-	buf := make([]byte, min(16<<10, d.size))
-	start, done := time.Now(), int64(0)
-	for {
-		due := time.Duration(float64(done) / float64(rate) * float64(time.Second))
-		select {
-		case <-stop:
-			return
-		case <-time.After(due - time.Since(start)):
-		}
-		fillRandom(buf, r, r.IntN(2) == 0)
-		off := int64(0)
-		if d.size > int64(len(buf)) {
-			off = r.Int64N(d.size-int64(len(buf))) &^ 511
-		}
-		if vm.write(d, buf, off) != nil {
-			return
-		}
-		done += int64(len(buf))
-	}
-}
-
-func (s *Sim) stopLoads(vm *VM) {
-	vm.mu.Lock()
-	defer vm.mu.Unlock()
-	for i, stop := range vm.load {
-		close(stop)
-		delete(vm.load, i)
-	}
 }
 
 func (s *Sim) serveCBTReset(w http.ResponseWriter, r *http.Request) {
@@ -368,9 +314,15 @@ func (s *Sim) state() map[string]any {
 		disks := []map[string]any{}
 		for _, d := range vm.disks {
 			d.mu.RLock()
-			disks = append(disks, map[string]any{"key": d.key, "path": d.path, "size": d.size,
-				"cbtActive": d.cbt.active, "changeId": d.cbt.changeID(d.cbt.epoch), "frozen": len(d.chain)})
+			one := map[string]any{"key": d.key, "path": d.path, "size": d.size,
+				"cbtActive": d.cbt.active, "changeId": d.cbt.changeID(d.cbt.epoch), "frozen": len(d.chain)}
 			d.mu.RUnlock()
+			vm.mu.Lock()
+			if l := vm.load[d.key]; l != nil {
+				one["load"] = l.state()
+			}
+			vm.mu.Unlock()
+			disks = append(disks, one)
 		}
 		v["snapshots"], v["disks"] = snaps, disks
 		vms = append(vms, v)

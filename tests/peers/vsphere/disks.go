@@ -231,6 +231,34 @@ func (d *Disk) write(p []byte, off int64) error {
 	return err
 }
 
+// discard is the guest's trim: what it names reads as zeros, and whole blocks
+// are given back. Tracking counts it as a change.
+func (d *Disk) discard(off, n int64) error {
+	if d.live == nil || off < 0 || n < 0 || n > d.size-off {
+		return fmt.Errorf("trim of %d bytes at %d is outside the disk", n, off)
+	}
+	if n == 0 {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for b := off / blockSize; b*blockSize < off+n; b++ {
+		if err := d.saveOld(b); err != nil {
+			return err
+		}
+		d.cbt.mark(b)
+		if off <= b*blockSize && min((b+1)*blockSize, d.size) <= off+n {
+			d.alloc.unset(b)
+		}
+	}
+	err := unix.Fallocate(int(d.live.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	if !errors.Is(err, syscall.EOPNOTSUPP) {
+		return err
+	}
+	_, err = d.live.WriteAt(make([]byte, n), off)
+	return err
+}
+
 // readBlock reads block b of a frozen state, or of the live disk when f is
 // nil. It reports false for a block that is known to be zero.
 func (d *Disk) readBlock(f *Frozen, b int64, buf []byte) (bool, error) {

@@ -109,6 +109,9 @@ func (s *Sim) serveSOAP(w http.ResponseWriter, r *http.Request) {
 	}
 	method, this := soapCall(in)
 	s.calls.soap(method)
+	if method == "ReconfigVM_Task" {
+		in = emptyAnnotation.ReplaceAll(in, []byte("<annotation>"+emptyNotes+"</annotation>"))
+	}
 	id := sessionCookie(r)
 	m := match{names: []string{method, "sdk"}, object: s.nameOf(this)}
 
@@ -157,6 +160,11 @@ func (s *Sim) serveSOAP(w http.ResponseWriter, r *http.Request) {
 	}
 	sendBody(w, r, rec.status, s.mend(rec), rule)
 }
+
+// govmomi's types cannot tell an empty annotation from none.
+const emptyNotes = "\ue000 no notes \ue000"
+
+var emptyAnnotation = regexp.MustCompile(`<annotation(></annotation>|/>)`)
 
 var emptyFault = regexp.MustCompile(`(?s)<faultstring></faultstring>(.*?xsi:type="([A-Za-z0-9]+)")`)
 

@@ -184,7 +184,7 @@ func (e *estate) add(spec *VMSpec, filler bool) (*VM, error) {
 		value = fmt.Sprint(e.number - 40)
 	}
 	vm := &VM{ref: types.ManagedObjectReference{Type: "VirtualMachine", Value: value},
-		name: spec.Name, spec: spec, filler: filler, cbtWant: spec.CBT, load: map[int]chan struct{}{}}
+		name: spec.Name, spec: spec, filler: filler, cbtWant: spec.CBT, load: map[int32]*load{}, halted: spec.Power != "on"}
 	if err := vm.openDisks(ds.Name); err != nil {
 		return nil, err
 	}

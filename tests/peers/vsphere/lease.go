@@ -110,6 +110,7 @@ func (s *Sim) startLease(ctx *simulator.Context, vm *VM, sn *Snapshot) (types.Ma
 	s.leases[l.ticket] = l
 	s.allLeases = append(s.allLeases, l)
 	s.mu.Unlock()
+	s.journal.note(vm.name, "lease_opened", l.obj.Self.Value)
 	go l.initialize()
 	return l.obj.Self, nil
 }
@@ -243,6 +244,7 @@ func (l *Lease) end(ctx *simulator.Context, state types.HttpNfcLeaseState, cause
 		l.vm.lease = nil
 	}
 	l.vm.mu.Unlock()
+	l.s.journal.note(l.vm.name, "lease_"+string(state), l.obj.Self.Value)
 	l.change(ctx, append(c, types.PropertyChange{Name: "state", Val: state})...)
 	time.AfterFunc(leaseLife, func() {
 		l.session.Remove(l.s.context(), l.obj.Self)

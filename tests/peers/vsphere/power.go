@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -28,6 +30,8 @@ func (x *ext) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) s
 			s.rebase(ctx, vm)
 		}
 		ctx.WithLock(vm.obj, func() { s.setGuest(ctx, vm, true) })
+		s.journal.note(vm.name, "powered_on", "")
+		vm.halt(false)
 		return nil, nil
 	})
 	if fault != nil {
@@ -43,7 +47,7 @@ func (x *ext) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_Task)
 	s, body := x.s, new(methods.PowerOffVM_TaskBody)
 	vm := s.vm(req.This)
 	ref, fault := s.startTask(ctx, vm, "PowerOffVM_Task", "powerOff", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
-		return nil, s.powerOff(ctx, vm)
+		return nil, s.powerOff(ctx, vm, "powered_off")
 	})
 	if fault != nil {
 		body.Fault_ = newFault(fault)
@@ -53,15 +57,25 @@ func (x *ext) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_Task)
 	return body
 }
 
-func (s *Sim) powerOff(ctx *simulator.Context, vm *VM) types.BaseMethodFault {
-	s.stopLoads(vm)
+func (s *Sim) powerOff(ctx *simulator.Context, vm *VM, event string) types.BaseMethodFault {
+	vm.halt(true)
 	_, fault := s.inner(ctx, vm.obj, func() soap.HasFault {
 		return vm.obj.PowerOffVMTask(ctx, &types.PowerOffVM_Task{This: vm.ref})
 	})
-	if fault == nil {
-		ctx.WithLock(vm.obj, func() { s.setGuest(ctx, vm, false) })
+	if fault != nil {
+		vm.halt(vm.powerState(ctx) != poweredOn)
+		return fault
 	}
-	return fault
+	ctx.WithLock(vm.obj, func() { s.setGuest(ctx, vm, false) })
+	s.journal.note(vm.name, event, "")
+	return nil
+}
+
+// setGuestState is what the guest's tools tell of its state.
+func (s *Sim) setGuestState(ctx *simulator.Context, vm *VM, state string) {
+	ctx.WithLock(vm.obj, func() {
+		ctx.Update(vm.obj, []types.PropertyChange{{Name: "guest.guestState", Val: state}})
+	})
 }
 
 // ShutdownGuest asks the guest and returns; the guest takes its time, or
@@ -79,6 +93,7 @@ func (x *ext) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest) so
 		return body
 	}
 	body.Res = new(types.ShutdownGuestResponse)
+	s.journal.note(vm.name, "shutdown_asked", "")
 	r := s.faults.take("shutdown_hang", match{names: []string{"ShutdownGuest"}, object: vm.name})
 	if r != nil && r.Seconds == 0 {
 		return body
@@ -87,10 +102,12 @@ func (x *ext) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest) so
 	if r != nil {
 		delay = r.duration(delay)
 	}
+	s.setGuestState(ctx, vm, "shuttingDown")
 	time.AfterFunc(delay, func() {
+		vm.awaitAnswer()
 		ctx := s.context()
 		if vm.powerState(ctx) == poweredOn {
-			_ = s.powerOff(ctx, vm)
+			_ = s.powerOff(ctx, vm, "guest_shut_down")
 		}
 	})
 	return body
@@ -109,6 +126,9 @@ func (x *ext) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task)
 		return body
 	}
 	ref, fault := s.startTask(ctx, vm, "ReconfigVM_Task", "reconfigure", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		if v := req.Spec.ChangeVersion; v != "" && v != vm.obj.Config.ChangeVersion {
+			return nil, &types.ConcurrentAccess{}
+		}
 		want := req.Spec.ChangeTrackingEnabled
 		if want != nil && *want && !vm.obj.Capability.ChangeTrackingSupported {
 			return nil, &types.InvalidVmConfig{Property: "changeTrackingEnabled"}
@@ -119,6 +139,17 @@ func (x *ext) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task)
 		}
 		if want != nil {
 			vm.cbtWant = *want
+			s.journal.note(vm.name, "tracking", fmt.Sprint(*want))
+		}
+		if req.Spec.Annotation == emptyNotes {
+			req.Spec.Annotation = ""
+			ctx.WithLock(vm.obj, func() {
+				ctx.Update(vm.obj, []types.PropertyChange{{Name: "config.annotation", Val: ""}})
+			})
+			s.journal.note(vm.name, "annotated", "")
+		}
+		if req.Spec.Annotation != "" {
+			s.journal.note(vm.name, "annotated", req.Spec.Annotation)
 		}
 		ctx.WithLock(vm.obj, func() { s.setStorage(vm) })
 		return res, nil
@@ -129,4 +160,61 @@ func (x *ext) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task)
 	}
 	body.Res = &types.ReconfigVM_TaskResponse{Returnval: ref}
 	return body
+}
+
+// ask puts a question in the way of the VM; "" takes it away.
+func (s *Sim) ask(ctx *simulator.Context, vm *VM, text string) {
+	var info any // nil, of no type, unsets the property
+	vm.mu.Lock()
+	if vm.answered != nil {
+		close(vm.answered)
+		vm.answered = nil
+	}
+	if vm.question = text; text != "" {
+		vm.answered = make(chan struct{})
+		info = &types.VirtualMachineQuestionInfo{Id: "1", Text: text, Choice: types.ChoiceOption{
+			ChoiceInfo: []types.BaseElementDescription{
+				&types.ElementDescription{Description: types.Description{Label: "OK"}, Key: "0"}}}}
+	}
+	vm.mu.Unlock()
+	ctx.WithLock(vm.obj, func() {
+		ctx.Update(vm.obj, []types.PropertyChange{{Name: "runtime.question", Val: info}})
+	})
+	s.journal.note(vm.name, "question", text)
+}
+
+// awaitAnswer returns when no question stands in the way.
+func (vm *VM) awaitAnswer() {
+	for {
+		vm.mu.Lock()
+		answered := vm.answered
+		vm.mu.Unlock()
+		if answered == nil {
+			return
+		}
+		<-answered
+	}
+}
+
+func (s *Sim) serveQuestion(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		VM   string `json:"vm"`
+		Text string `json:"text"`
+	}
+	if !decode(w, r, &in) {
+		return
+	}
+	vm := s.vmByName(in.VM)
+	if vm == nil {
+		http.Error(w, fmt.Sprintf("no VM '%s'", in.VM), http.StatusNotFound)
+		return
+	}
+	s.ask(s.context(), vm, in.Text)
+	reply(w, struct{}{})
+}
+
+// AnswerVM takes any answer for a good one.
+func (x *ext) AnswerVM(ctx *simulator.Context, req *types.AnswerVM) soap.HasFault {
+	x.s.ask(ctx, x.s.vm(req.This), "")
+	return &methods.AnswerVMBody{Res: new(types.AnswerVMResponse)}
 }

@@ -60,6 +60,7 @@ type Sim struct {
 	nfcHost    string // host:port of device URLs
 	faults     faultBook
 	calls      *callBook
+	journal    journal
 	sessions   *sessionTable
 	pages      *pageCache // nil: none
 
@@ -92,8 +93,12 @@ type VM struct {
 	leftover bool // a removed snapshot's delta is still there
 	cbtWant  bool
 
+	load     map[int32]*load // by disk key
+	question string          // stands in the way of tasks and of the guest's end
+	answered chan struct{}   // closed with the answer
+
 	writers sync.RWMutex // readers write to the disks, a freeze locks them out
-	load    map[int]chan struct{}
+	halted  bool         // the guest does not run; guarded by writers
 }
 
 // Snapshot is a snapshot with the state of its disks.
@@ -129,6 +134,7 @@ var extRef = types.ManagedObjectReference{Type: "VmferryExtension", Value: "exte
 var routed = map[string]map[string]bool{
 	"VirtualMachine": {
 		"PowerOnVM_Task": true, "PowerOffVM_Task": true, "ShutdownGuest": true,
+		"AnswerVM":        true,
 		"ReconfigVM_Task": true, "CreateSnapshot_Task": true, "CreateSnapshotEx_Task": true,
 		"RemoveAllSnapshots_Task": true, "ConsolidateVMDisks_Task": true,
 		"QueryChangedDiskAreas": true, "ExportVm": true,

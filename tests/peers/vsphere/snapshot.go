@@ -99,6 +99,7 @@ func (s *Sim) createSnapshot(ctx *simulator.Context, vm *VM, quiesced bool, req 
 		}
 	})
 	s.rebase(ctx, vm)
+	s.journal.note(vm.name, "snapshot_created", sn.name)
 	return sn.ref, nil
 }
 
@@ -303,6 +304,9 @@ func (s *Sim) forget(ctx *simulator.Context, vm *VM, method string, gone []types
 		delete(s.snapshots, ref.Value)
 		s.mu.Unlock()
 		s.reg.Remove(ctx, ref)
+		if sn != nil {
+			s.journal.note(vm.name, "snapshot_removed", sn.name)
+		}
 		if sn == nil || s.opt.keepFrozen {
 			continue
 		}

@@ -80,6 +80,7 @@ func (s *Sim) runTask(t *Task, vm *VM, method string, fn taskFunc) {
 		update(types.PropertyChange{Name: "info.progress", Val: percent})
 		time.Sleep(total / 5)
 	}
+	vm.awaitAnswer()
 	var res types.AnyType
 	var fault types.BaseMethodFault
 	if r := s.faults.take("task_error", match{names: []string{method}, object: vm.name}); r != nil {
