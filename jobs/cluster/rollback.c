@@ -69,19 +69,21 @@ static int list(struct rollback *r, const struct vf_kube_resource *resource, boo
 
 static int refuse_broken(const struct rollback *r, struct vf_error **err)
 {
-    const struct vf_guard_set *newest = &r->sets.sets[0];
+    const struct vf_guard_set *set = r->set ? r->set : &r->sets.sets[0];
     size_t ready = 0;
-    for (size_t i = 0; i < newest->n; i++) {
-        ready += vf_volume_snapshot_is_ready(newest->snapshots[i]);
+    for (size_t i = 0; i < set->n; i++) {
+        ready += vf_volume_snapshot_is_ready(set->snapshots[i]);
     }
-    vf_error_set(err, VF_CONFLICT,
-                 "no state of \"%s\" is kept whole: of %zu claims %zu have a VolumeSnapshot that "
-                 "is ready",
-                 r->import, newest->count ? newest->count : newest->n, ready);
-    vf_error_hint(
-        err,
-        "nothing was changed; look at: kubectl get volumesnapshots -n %s -l " VF_OWNED_IMPORT "=%s",
-        r->ns, r->import);
+    vf_error_set(err, VF_CONFLICT, "%s: of %zu claims %zu have a VolumeSnapshot that is ready",
+                 r->set ? "the rollback that was begun cannot be finished"
+                        : "no state is kept whole",
+                 set->count ? set->count : set->n, ready);
+    vf_error_hint(err,
+                  "nothing was changed; look at: kubectl get volumesnapshots -n %s "
+                  "-l " VF_OWNED_IMPORT "=%s%s",
+                  r->ns, r->import,
+                  r->set ? "; once they are removed, the next migration copies anew what is missing"
+                         : "");
     return VF_CONFLICT;
 }
 
@@ -106,13 +108,20 @@ static int choose_set(struct rollback *r, struct vf_error **err)
     if (!r->set || !r->set->whole) {
         return refuse_broken(r, err);
     }
-    r->token = vf_xstrdup(r->set->rollback);
-    if (!r->token) {
-        char now[VF_CLOCK_RFC3339_SIZE];
-        vf_clock_rfc3339(now);
-        r->token = vf_xstrdup(now);
-    }
     return 0;
+}
+
+/* Two rollbacks to one set differ: the claims that the first made are others than those before. */
+static void choose_token(struct rollback *r)
+{
+    char now[VF_CLOCK_RFC3339_SIZE];
+    const char *uid = NULL;
+    vf_clock_rfc3339(now);
+    for (size_t i = 0; i < r->set->n && !uid; i++) {
+        uid = vf_kube_uid(r->claims[i]);
+    }
+    r->token = r->set->rollback ? vf_xstrdup(r->set->rollback)
+                                : vf_xasprintf("%s %s", now, uid ? uid : "no claim");
 }
 
 /* --- may it be --------------------------------------------------------------------------- */
@@ -282,7 +291,11 @@ static int check_records(struct rollback *r, struct vf_error **err)
 static int check(struct rollback *r, struct vf_error **err)
 {
     int rc = fetch_claims(r, err);
-    rc = rc ? rc : check_records(r, err);
+    if (rc) {
+        return rc;
+    }
+    choose_token(r);
+    rc = check_records(r, err);
     rc = rc ? rc : check_jobs(r, err);
     for (enum user u = USER_POD; u <= USER_INSTANCE && rc == 0; u++) {
         rc = check_users(r, u, err);
