@@ -2,21 +2,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "importer/base/clock.h"
 #include "importer/base/mem.h"
-#include "importer/vsphere/fault.h"
 #include "importer/vsphere/inventory.h"
 #include "importer/vsphere/lease.h"
 #include "importer/vsphere/snapshot.h"
 #include "jobs/export_copy.h"
+#include "jobs/export_streams.h"
 #include "jobs/find_vm.h"
 #include "jobs/import_plan.h"
 #include "jobs/snapshot_take.h"
 
 /* By these our snapshots are known again, by people and by later runs. */
 #define SNAPSHOT_PREFIX "vmferry-import-"
-
-#define BUSY_TIMEOUT_MS (7 * 60 * 1000)
 
 struct vsphere_import {
     struct vf_import *im;
@@ -97,31 +94,6 @@ static int remove_snapshot(struct vsphere_import *v, struct vf_error **err)
 
 /* --- export ------------------------------------------------------------------------------ */
 
-/* The export of a run that was killed holds the VM until its lease times out (300 s have been
- * seen), so a busy VM is waited for longer than other calls are. */
-static int open_lease(struct vsphere_import *v, struct vf_error **err)
-{
-    int64_t end_ms = vf_clock_ms() + BUSY_TIMEOUT_MS;
-    bool told = false;
-    for (;;) {
-        struct vf_error *e = NULL;
-        int rc = v->taken.moref ? vf_lease_open_snapshot(v->vs, v->taken.moref, &v->lease, &e)
-                                : vf_lease_open_vm(v->vs, v->vm.moref, &v->lease, &e);
-        if (rc != VF_RETRY || !vf_fault_is(e, "TaskInProgress") || vf_clock_ms() >= end_ms) {
-            vf_error_move(err, &e);
-            return rc ? vf_error_wrap(err, rc, "opening the export") : 0;
-        }
-        vf_error_free(e);
-        if (!told) {
-            told = true;
-            vf_report_warning(v->im->reporter, v->vm.name,
-                              "the VM is busy with another task; the export of a vmferry that was "
-                              "killed ends by itself within minutes: waiting up to %d more",
-                              BUSY_TIMEOUT_MS / 60000);
-        }
-    }
-}
-
 static int copy_disks(struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_import *im = v->im;
@@ -132,7 +104,7 @@ static int copy_disks(struct vsphere_import *v, struct vf_error **err)
     vf_report_phase(im->reporter, v->vm.name, "copy", "%zu disk%s of \"%s\" by NFC export%s",
                     im->n_copies, im->n_copies == 1 ? "" : "s", v->vm.name,
                     v->taken.moref ? " of the snapshot" : "");
-    int rc = open_lease(v, err);
+    int rc = vf_export_open(v->vs, &v->vm, v->taken.moref, im->reporter, &v->lease, err);
     if (rc == 0) {
         struct vf_export_copy x = {.vs = v->vs,
                                    .lease = v->lease,
