@@ -40,6 +40,14 @@ void vf_cluster_claim_target_init(struct vf_cluster_disk *d)
     d->mount = path ? vf_xasprintf("%s/disk-%zu", path, d->index) : NULL;
 }
 
+/* A warm migration may have marked it as complete in a cutover that failed then. */
+static bool may_be_filled(const struct vf_landing_cluster *l, const cJSON *claim)
+{
+    enum vf_owned owned = vf_owned_judge(claim, &l->owner);
+    return vf_owned_is_warm(claim) == l->warm &&
+           (owned == VF_OWNED_UNFINISHED || (l->warm && owned == VF_OWNED_FINISHED));
+}
+
 /* Only a claim that was made for this import is ever written to. */
 static int check_owner(struct vf_cluster_disk *d, const struct vf_cancel *cancel,
                        struct vf_error **err)
@@ -50,15 +58,19 @@ static int check_owner(struct vf_cluster_disk *d, const struct vf_cancel *cancel
     cJSON *object = NULL;
     int rc = vf_kube_get(l->client, &ref, &options, &object, err);
     if (rc == VF_MISSING) {
-        vf_error_hint(err, "the claims are made by \"vmferry import --to pvc\", which then has a "
-                           "Job fill them");
+        vf_error_hint(err,
+                      "the claims are made by \"vmferry %s --to pvc\", which then has a Job fill "
+                      "them",
+                      l->warm ? "migrate --warm" : "import");
     }
-    if (rc == 0 && vf_owned_judge(object, &l->owner) != VF_OWNED_UNFINISHED) {
+    if (rc == 0 && !may_be_filled(l, object)) {
         rc = vf_error_set(err, VF_CONFLICT,
-                          "claim \"%s\" was not made for this import: it is not written to",
-                          d->claim);
-        vf_error_hint(err, "a claim to be filled has the labels that \"vmferry import --to pvc\" "
-                           "gives it");
+                          "claim \"%s\" was not made for this %s: it is not written to", d->claim,
+                          l->warm ? "migration" : "import");
+        vf_error_hint(err,
+                      "a claim to be filled has the labels that \"vmferry %s --to pvc\" gives "
+                      "it",
+                      l->warm ? "migrate --warm" : "import");
     }
     cJSON_Delete(object);
     return rc;

@@ -26,17 +26,6 @@ static const struct vf_import_cluster *settings(const struct vf_landing_cluster 
     return &l->landing.im->options->cluster;
 }
 
-static bool is_upload(const struct vf_landing_cluster *l)
-{
-    return l->landing.im->options->target == VF_TO_UPLOAD;
-}
-
-/* The claims are made here, by whoever makes the Job that fills them. */
-static bool is_launch(const struct vf_landing_cluster *l)
-{
-    return !is_upload(l) && !l->landing.im->options->to_path;
-}
-
 struct vf_claim_plan vf_cluster_claim_plan(const struct vf_cluster_disk *d)
 {
     const struct vf_landing_cluster *l = d->landing;
@@ -152,48 +141,6 @@ int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *re
 
 /* --- before anything is made ------------------------------------------------------------- */
 
-static int open_cluster(struct vf_landing_cluster *l, struct vf_error **err)
-{
-    struct vf_import *im = l->landing.im;
-    const struct vf_import_cluster *c = settings(l);
-    struct vf_cluster_options where = c->where;
-    where.namespace_name = im->options->namespace_name;
-
-    int rc = vf_cluster_open(&where, im->cancel, &l->client, err);
-    if (rc) {
-        return rc;
-    }
-    l->ns = vf_kube_client_namespace(l->client);
-    vf_report_phase(im->reporter, im->options->vm, "connect", "namespace \"%s\" by %s", l->ns,
-                    vf_kube_client_origin(l->client));
-    rc = vf_virtual_machine_check(l->client, im->cancel, err);
-    if (rc == 0 && is_upload(l)) {
-        rc = vf_cdi_fetch_facts(l->client, im->cancel, &l->facts, err);
-    } else if (rc == 0 && c->handover == VF_IMPORT_ADOPT) {
-        rc = vf_kube_check_resource(l->client, &vf_kube_data_volumes, "CDI", err);
-    }
-    if (rc == 0) {
-        struct vf_kube_storage_wish wish = {.class_name = im->options->storage_class,
-                                            .volume_mode = c->volume_mode,
-                                            .access_mode = c->access_mode};
-        rc = vf_kube_storage_fetch(l->client, &wish, im->cancel, &l->storage, err);
-    }
-    if (rc == 0 && is_upload(l)) {
-        rc = vf_cluster_upload_open_proxy(l, err);
-        rc = rc ? rc : vf_cluster_upload_choose_coding(l, err);
-    }
-    return rc;
-}
-
-/* What stays the same for this VM, whatever it is called. */
-static char *identity(const struct vf_import *im, const struct vf_vm *vm)
-{
-    const char *uuid = vm->instance_uuid && *vm->instance_uuid ? vm->instance_uuid : vm->bios_uuid;
-    return uuid && *uuid ? vf_xstrdup(uuid)
-                         : vf_xasprintf("%s:%s", vf_import_kind_name(im->options->kind),
-                                        im->source ? im->source : "");
-}
-
 static void init_disks(struct vf_landing_cluster *l, const struct vf_vm *vm)
 {
     struct vf_import *im = l->landing.im;
@@ -206,7 +153,7 @@ static void init_disks(struct vf_landing_cluster *l, const struct vf_vm *vm)
         d->claim = vf_name_of_disk(im->name, i);
         d->label = im->copies[i].name;
         d->size_bytes = vm->disks[i].capacity_bytes;
-        if (is_upload(l)) {
+        if (vf_cluster_is_upload(l)) {
             vf_cluster_upload_target_init(d);
         } else {
             vf_cluster_claim_target_init(d);
@@ -215,59 +162,16 @@ static void init_disks(struct vf_landing_cluster *l, const struct vf_vm *vm)
     }
 }
 
-static bool all_sized(const struct vf_landing_cluster *l)
-{
-    for (size_t i = 0; i < l->n_disks; i++) {
-        if (l->disks[i].size_bytes == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static int wrap_disk(const struct vf_cluster_disk *d, int rc, struct vf_error **err)
-{
-    return rc ? vf_error_wrap(err, rc, "disk %zu (%s)", d->index, d->label) : 0;
-}
-
-/* The server looks at a claim without keeping it: rights, quota, webhooks. */
-static int check_claim(struct vf_cluster_disk *d, cJSON **ret_object, struct vf_error **err)
-{
-    const struct vf_landing_cluster *l = d->landing;
-    struct vf_claim_plan plan = vf_cluster_claim_plan(d);
-    cJSON *object = NULL;
-    int rc = is_upload(l) ? vf_cdi_build_upload_volume(&plan, &object, err)
-                          : vf_cdi_build_claim(&plan, &object, err);
-    if (rc == 0) {
-        struct vf_error *e = NULL;
-        rc = vf_cluster_make(d, is_upload(l) ? &vf_kube_data_volumes : &vf_kube_claims,
-                             cJSON_Duplicate(object, true), true, l->landing.im->cancel, &e);
-        const char *reason = vf_error_reason(e);
-        if (settings(l)->dry_run && reason && strcmp(reason, VF_KUBE_REASON_ALREADY_EXISTS) == 0) {
-            /* Ours, unfinished, as was seen: an import removes it first. */
-            vf_error_clear(&e);
-            rc = 0;
-        }
-        vf_error_move(err, &e);
-    }
-    if (rc == 0 && ret_object) {
-        *ret_object = vf_take(object);
-    }
-    cJSON_Delete(object);
-    return wrap_disk(d, rc, err);
-}
-
 /* Everything that can be refused is, while nothing was made. */
 static int check_all(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON *documents,
                      struct vf_error **err)
 {
-    cJSON *machine = NULL;
     int rc = 0;
-    bool mounted = l->landing.im->options->target == VF_TO_CLAIM && !is_launch(l);
+    bool mounted = l->landing.im->options->target == VF_TO_CLAIM && !vf_cluster_is_launch(l);
     for (size_t i = 0; i < l->n_disks && rc == 0 && !mounted; i++) {
         if (l->disks[i].size_bytes > 0) {
             cJSON *object = NULL;
-            rc = check_claim(&l->disks[i], &object, err);
+            rc = vf_cluster_check_claim(&l->disks[i], &object, err);
             if (rc == 0) {
                 cJSON_AddItemToArray(documents, object);
             }
@@ -276,19 +180,10 @@ static int check_all(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON
     if (rc == 0) {
         rc = vf_cluster_check_networks(l, vm, err);
     }
-    if (rc == 0 && is_launch(l)) {
+    if (rc == 0 && vf_cluster_is_launch(l)) {
         rc = vf_cluster_check_launch(l, vm, documents, err);
     }
-    if (rc == 0 && all_sized(l)) {
-        rc = vf_cluster_build_machine(l, vm, &machine, err);
-    }
-    if (rc == 0 && machine) {
-        rc = vf_virtual_machine_create(l->client, l->ns, machine, true, l->landing.im->cancel, NULL,
-                                       err);
-        cJSON_AddItemToArray(documents, vf_take(machine));
-    }
-    cJSON_Delete(machine);
-    return rc;
+    return rc ? rc : vf_cluster_check_machine(l, vm, documents, err);
 }
 
 static int make_disks(struct vf_landing_cluster *l, struct vf_error **err)
@@ -296,19 +191,19 @@ static int make_disks(struct vf_landing_cluster *l, struct vf_error **err)
     const struct vf_import *im = l->landing.im;
     const struct vf_cancel *cancel = im->cancel;
     int rc = 0;
-    if (is_upload(l)) {
+    if (vf_cluster_is_upload(l)) {
         vf_report_phase(im->reporter, im->vm_name, "prepare",
                         "making %zu DataVolume%s in namespace \"%s\", class \"%s\"", l->n_disks,
                         l->n_disks == 1 ? "" : "s", l->ns, l->storage->class_name);
     }
     for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
-        if (!is_upload(l)) {
+        if (!vf_cluster_is_upload(l)) {
             rc = vf_cluster_claim_prepare(d, cancel, err);
         } else if (d->size_bytes > 0) {
             rc = vf_cluster_upload_prepare(d, cancel, err);
         }
-        rc = wrap_disk(d, rc, err);
+        rc = vf_cluster_wrap_disk(d, rc, err);
     }
     return rc;
 }
@@ -326,7 +221,7 @@ static int prepare_all(struct vf_landing *landing, const struct vf_vm *vm, struc
     struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
     struct vf_import *im = landing->im;
     bool dry_run = settings(l)->dry_run;
-    l->source_uuid = identity(im, vm);
+    l->source_uuid = vf_cluster_identity(im, vm);
     l->owner = (struct vf_owner){.source_vm = im->vm_name, .source_uuid = l->source_uuid};
 
     int rc = vf_cluster_settle_names(l, vm, dry_run, err);
@@ -336,14 +231,14 @@ static int prepare_all(struct vf_landing *landing, const struct vf_vm *vm, struc
     l->owner.import = im->name;
     init_disks(l, vm);
     cJSON *documents = vf_json_new_array();
-    im->warned = is_launch(l) && !dry_run; /* the worker warns of what the VM loses */
+    im->warned = vf_cluster_is_launch(l) && !dry_run; /* the worker warns of what the VM loses */
     rc = check_all(l, vm, documents, err);
     if (rc == 0 && dry_run) {
         im->documents = vf_take(documents);
         vf_report_info(im->reporter, im->vm_name,
                        "the API server and its webhooks accept this; nothing was made");
         rc = stop_here(err);
-    } else if (rc == 0 && is_launch(l)) {
+    } else if (rc == 0 && vf_cluster_is_launch(l)) {
         rc = vf_cluster_launch(l, vm, err);
         l->whole = rc == 0;
         rc = rc ? rc : stop_here(err);
@@ -368,7 +263,7 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
     struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
     struct vf_import *im = landing->im;
     int rc = vf_cancel_check(im->cancel, err);
-    if (is_upload(l)) {
+    if (vf_cluster_is_upload(l)) {
         vf_report_info(im->reporter, im->vm_name,
                        "the disks were checked on their way, by TLS and by their checksums; they "
                        "were not read back");
@@ -379,9 +274,10 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
     for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
         d->size_bytes = im->copies[i].size_bytes;
-        rc = vf_cdi_mark_complete(l->client, l->ns, d->claim, is_upload(l) ? d->uid : NULL,
-                                  im->copies[i].digest, im->cancel, err);
-        rc = wrap_disk(d, rc, err);
+        rc = vf_cdi_mark_complete(l->client, l->ns, d->claim,
+                                  vf_cluster_is_upload(l) ? d->uid : NULL, im->copies[i].digest,
+                                  im->cancel, err);
+        rc = vf_cluster_wrap_disk(d, rc, err);
     }
     if (rc == 0) {
         rc = vf_cluster_make_machine(l, vm, err);
@@ -402,7 +298,8 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
 static int remove_disk(struct vf_cluster_disk *d, struct vf_error **err)
 {
     struct vf_landing_cluster *l = d->landing;
-    const struct vf_kube_resource *kind = is_upload(l) ? &vf_kube_data_volumes : &vf_kube_claims;
+    const struct vf_kube_resource *kind =
+        vf_cluster_is_upload(l) ? &vf_kube_data_volumes : &vf_kube_claims;
     struct vf_kube_ref ref = {.resource = kind, .ns = l->ns, .name = d->claim};
     struct vf_error *e = NULL;
     cJSON *object = NULL;
@@ -430,8 +327,8 @@ static void tell_left(const struct vf_landing_cluster *l, const char *names, uns
     vf_report_warning(im->reporter, im->vm_name,
                       "%s%s %s in namespace \"%s\" may still be there (%s); later: vmferry cleanup "
                       "--namespace %s --name %s",
-                      is_upload(l) ? "DataVolume" : "claim", n == 1 ? "" : "s", names, l->ns,
-                      vf_error_message(why), l->ns, im->name);
+                      vf_cluster_is_upload(l) ? "DataVolume" : "claim", n == 1 ? "" : "s", names,
+                      l->ns, vf_error_message(why), l->ns, im->name);
 }
 
 static void remove_disks(struct vf_landing_cluster *l)
@@ -477,19 +374,7 @@ static void free_landing(struct vf_landing *landing)
     if (!l->keep && !l->whole) {
         remove_disks(l);
     }
-    for (size_t i = 0; i < l->n_disks; i++) {
-        free(l->disks[i].claim);
-        free(l->disks[i].mount);
-        free(l->disks[i].uid);
-    }
-    free(l->disks);
-    vf_http_free(l->proxy);
-    free(l->proxy_url);
-    free(l->source_uuid);
-    vf_cdi_facts_release(&l->facts);
-    vf_kube_storage_free(l->storage);
-    vf_kube_client_free(l->client);
-    free(landing->place);
+    vf_cluster_landing_release(l);
     free(l);
 }
 
@@ -501,7 +386,7 @@ int vf_landing_cluster_open(struct vf_import *im, struct vf_landing **ret_landin
 {
     struct vf_landing_cluster *l = vf_xcalloc(1, sizeof *l);
     l->landing = (struct vf_landing){.ops = &ops, .im = im};
-    int rc = open_cluster(l, err);
+    int rc = vf_cluster_landing_connect(l, err);
     if (rc) {
         free_landing(&l->landing);
         return rc;

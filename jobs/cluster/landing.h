@@ -58,7 +58,27 @@ struct vf_landing_cluster {
     size_t n_disks;
     bool keep;  /* what was made stays, even when the import fails */
     bool whole; /* the VM was accepted */
+    bool warm;  /* of a warm migration: owner.warm is set, and what is unfinished is gone on with */
 };
+
+/* landing_open.c */
+
+/* Client, namespace, storage: l->landing.im is set. */
+int vf_cluster_landing_connect(struct vf_landing_cluster *l, struct vf_error **err);
+void vf_cluster_landing_release(struct vf_landing_cluster *l); /* all but l itself */
+bool vf_cluster_is_upload(const struct vf_landing_cluster *l);
+/* The claims are made here, by whoever makes the Job that fills them. */
+bool vf_cluster_is_launch(const struct vf_landing_cluster *l);
+/* What stays the same for this VM, whatever it is called. Caller frees. */
+char *vf_cluster_identity(const struct vf_import *im, const struct vf_vm *vm);
+/* The server looks at a claim without keeping it: rights, quota, webhooks. *ret_object (may be
+ * NULL) is what would be made. */
+int vf_cluster_check_claim(struct vf_cluster_disk *d, cJSON **ret_object, struct vf_error **err);
+/* The server looks at the VM in the same way. Appends to `documents`. */
+int vf_cluster_check_machine(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON *documents,
+                             struct vf_error **err);
+/* "disk 1 (Hard disk 2): ..." */
+int vf_cluster_wrap_disk(const struct vf_cluster_disk *d, int rc, struct vf_error **err);
 
 /* landing.c */
 
@@ -78,7 +98,8 @@ int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *re
 int vf_cluster_settle(int rc, struct vf_error **e, struct vf_error **err);
 
 /* names.c: settle im->name, and with it the claims', against what is in the cluster. Removes what
- * an earlier try of this import left unless only `look`ing. */
+ * an earlier try of this import left unless only `look`ing; what a warm migration left is gone on
+ * with by a warm one, and refused by an import. */
 int vf_cluster_settle_names(struct vf_landing_cluster *l, const struct vf_vm *vm, bool look,
                             struct vf_error **err);
 
@@ -108,6 +129,13 @@ int vf_cluster_build_machine(struct vf_landing_cluster *l, const struct vf_vm *v
 /* Make it, start it if that was asked for, and say where it is. */
 int vf_cluster_make_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
                             struct vf_error **err);
+/* The two halves. Of a warm migration one that is there already, of this very one, is good. */
+int vf_cluster_create_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
+                              struct vf_error **err);
+int vf_cluster_start_machine(struct vf_landing_cluster *l, struct vf_error **err);
+/* Is the VirtualMachine of that name there, and this import's? */
+int vf_cluster_fetch_made(const struct vf_landing_cluster *l, const struct vf_cancel *cancel,
+                          bool *ret_made, struct vf_error **err);
 
 /* networks.c: the NetworkAttachmentDefinitions that the VM's NICs were told to use are there; with
  * --start those that are guessed too, since the VM would not start. */

@@ -145,7 +145,7 @@ static int tell_status(void *opaque, const char *status, const char *message)
     return 0;
 }
 
-static int start_machine(struct vf_landing_cluster *l, struct vf_error **err)
+int vf_cluster_start_machine(struct vf_landing_cluster *l, struct vf_error **err)
 {
     struct vf_import *im = l->landing.im;
     int rc = vf_virtual_machine_start(l->client, l->ns, im->name, im->cancel, err);
@@ -165,18 +165,31 @@ static int start_machine(struct vf_landing_cluster *l, struct vf_error **err)
     return 0;
 }
 
-/* Is the VirtualMachine of that name this import's? */
-static bool is_made(const struct vf_landing_cluster *l)
+int vf_cluster_fetch_made(const struct vf_landing_cluster *l, const struct vf_cancel *cancel,
+                          bool *ret_made, struct vf_error **err)
 {
     struct vf_kube_ref ref = {
-        .resource = &vf_kube_virtual_machines, .ns = l->ns, .name = l->landing.im->name};
-    struct vf_kube_options options = {.cancel = l->landing.im->cancel};
+        .resource = &vf_kube_virtual_machines, .ns = l->ns, .name = l->owner.import};
+    struct vf_kube_options options = {.cancel = cancel};
+    struct vf_error *e = NULL;
     cJSON *object = NULL;
-    int rc = vf_kube_get(l->client, &ref, &options, &object, NULL);
-    bool made = rc == 0 && !vf_kube_is_being_deleted(object) &&
-                vf_owned_judge(object, &l->owner) == VF_OWNED_FINISHED;
+    int rc = vf_kube_get(l->client, &ref, &options, &object, &e);
+    *ret_made = rc == 0 && !vf_kube_is_being_deleted(object) &&
+                vf_owned_judge(object, &l->owner) == VF_OWNED_FINISHED &&
+                (!l->warm || vf_owned_is_warm(object));
     cJSON_Delete(object);
-    return made;
+    if (rc == VF_MISSING) {
+        vf_error_clear(&e);
+        rc = 0;
+    }
+    vf_error_move(err, &e);
+    return rc;
+}
+
+static bool is_made(const struct vf_landing_cluster *l)
+{
+    bool made = false;
+    return vf_cluster_fetch_made(l, l->landing.im->cancel, &made, NULL) == 0 && made;
 }
 
 /* After hours of copying a webhook that restarts is waited for. */
@@ -195,7 +208,7 @@ static int create(struct vf_landing_cluster *l, const cJSON *object, struct vf_e
     do {
         rc = vf_virtual_machine_create(l->client, l->ns, object, false, im->cancel, NULL, err);
         const char *reason = err ? vf_error_reason(*err) : NULL;
-        if (rc == VF_CONFLICT && told && reason &&
+        if (rc == VF_CONFLICT && (told || l->warm) && reason &&
             strcmp(reason, VF_KUBE_REASON_ALREADY_EXISTS) == 0 && is_made(l)) {
             vf_error_clear(err); /* an earlier try was carried out, and its answer lost */
             rc = 0;
@@ -210,20 +223,27 @@ static int create(struct vf_landing_cluster *l, const cJSON *object, struct vf_e
     return rc;
 }
 
-int vf_cluster_make_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
-                            struct vf_error **err)
+int vf_cluster_create_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
+                              struct vf_error **err)
 {
-    struct vf_import *im = l->landing.im;
     cJSON *object = NULL;
     int rc = vf_cluster_build_machine(l, vm, &object, err);
     if (rc == 0) {
         rc = create(l, object, err);
     }
     cJSON_Delete(object);
-    if (rc) {
-        return rc;
+    if (rc == 0) {
+        l->whole = true;
+        free(l->landing.place);
+        l->landing.place =
+            vf_xasprintf("VirtualMachine \"%s\" in namespace \"%s\"", l->owner.import, l->ns);
     }
-    l->whole = true;
-    l->landing.place = vf_xasprintf("VirtualMachine \"%s\" in namespace \"%s\"", im->name, l->ns);
-    return im->options->cluster.start ? start_machine(l, err) : 0;
+    return rc;
+}
+
+int vf_cluster_make_machine(struct vf_landing_cluster *l, const struct vf_vm *vm,
+                            struct vf_error **err)
+{
+    int rc = vf_cluster_create_machine(l, vm, err);
+    return rc || !l->landing.im->options->cluster.start ? rc : vf_cluster_start_machine(l, err);
 }

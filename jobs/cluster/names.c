@@ -9,11 +9,20 @@
 #include "importer/base/mem.h"
 #include "importer/kube/metadata.h"
 #include "importer/kube/resources.h"
+#include "jobs/cluster/claim_store.h"
 #include "jobs/cluster/launch.h"
 
 enum verdict {
     NAME_FREE,     /* nothing is there, or what an earlier try left */
     NAME_OF_OTHER, /* of another VM that vmferry brought */
+};
+
+/* What was found under a name. */
+struct found {
+    enum verdict verdict;
+    cJSON *leftovers; /* to be removed */
+    cJSON *finished;  /* of a warm migration: an object that is complete; NULL: none */
+    bool checkpoint;  /* and a claim that says that it did not come to its end */
 };
 
 struct object {
@@ -43,9 +52,46 @@ static int refuse(struct vf_landing_cluster *l, const struct object *o, const ch
     return VF_CONFLICT;
 }
 
+static int refuse_warm(struct vf_landing_cluster *l, const struct object *o, const char *name,
+                       struct vf_error **err)
+{
+    vf_error_set(err, VF_CONFLICT,
+                 "%s \"%s\" in namespace \"%s\" is of a warm migration of this VM that did not "
+                 "come to its end",
+                 o->kind, name, l->ns);
+    vf_error_hint(err,
+                  "go on with it by the \"vmferry migrate --warm\" it was begun with, or remove it "
+                  "by \"vmferry cancel %s --discard --namespace %s\", or choose another --name",
+                  l->owner.import, l->ns);
+    return VF_CONFLICT;
+}
+
+/* Ours, under a name that is to be ours. A warm migration goes on with its own objects; that it is
+ * over is told by the checkpoints being gone. */
+static int judge_own(struct vf_landing_cluster *l, const struct object *o, const char *name,
+                     enum vf_owned owned, cJSON **object, struct found *f, struct vf_error **err)
+{
+    bool warm = vf_owned_is_warm(*object);
+    if (l->warm && warm) {
+        f->checkpoint |= vf_kube_annotation(*object, VF_CLAIM_CHECKPOINT) != NULL;
+        if (owned == VF_OWNED_FINISHED && !f->finished) {
+            f->finished = vf_take(*object);
+        }
+        return 0;
+    }
+    if (owned == VF_OWNED_UNFINISHED && o != &machines) {
+        if (warm) {
+            return refuse_warm(l, o, name, err);
+        }
+        cJSON_AddItemToArray(f->leftovers, vf_take(*object));
+        return 0;
+    }
+    return refuse(l, o, name, owned, err);
+}
+
 /* Looks at one object under a name that is to be ours. */
 static int look(struct vf_landing_cluster *l, const struct object *o, const char *name,
-                enum verdict *verdict, cJSON *leftovers, struct vf_error **err)
+                struct found *f, struct vf_error **err)
 {
     struct vf_kube_ref ref = {.resource = o->resource, .ns = l->ns, .name = name};
     struct vf_kube_options options = {.cancel = l->landing.im->cancel};
@@ -61,30 +107,43 @@ static int look(struct vf_landing_cluster *l, const struct object *o, const char
         return rc;
     }
     enum vf_owned owned = vf_owned_judge(object, &l->owner);
-    if (owned == VF_OWNED_UNFINISHED && o != &machines) {
-        cJSON_AddItemToArray(leftovers, vf_take(object));
-    } else if (owned == VF_OWNED_OTHER) {
-        *verdict = NAME_OF_OTHER;
-    } else {
+    if (owned == VF_OWNED_OTHER) {
+        f->verdict = NAME_OF_OTHER;
+    } else if (owned == VF_OWNED_NOT) {
         rc = refuse(l, o, name, owned, err);
+    } else {
+        rc = judge_own(l, o, name, owned, &object, f, err);
     }
     cJSON_Delete(object);
     return rc;
 }
 
+static void forget(struct found *f)
+{
+    cJSON_Delete(f->leftovers);
+    cJSON_Delete(f->finished);
+    *f = (struct found){0};
+}
+
 /* All objects that would carry `name`. */
 static int try_name(struct vf_landing_cluster *l, const struct vf_vm *vm, const char *name,
-                    enum verdict *verdict, cJSON *leftovers, struct vf_error **err)
+                    struct found *f, struct vf_error **err)
 {
-    *verdict = NAME_FREE;
+    forget(f);
+    f->leftovers = vf_json_new_array();
     l->owner.import = name;
-    int rc = look(l, &machines, name, verdict, leftovers, err);
-    for (size_t i = 0; i < vm->n_disks && rc == 0 && *verdict == NAME_FREE; i++) {
+    int rc = look(l, &machines, name, f, err);
+    for (size_t i = 0; i < vm->n_disks && rc == 0 && f->verdict == NAME_FREE; i++) {
         char *vf_autofree claim = vf_name_of_disk(name, i);
-        rc = look(l, &volumes, claim, verdict, leftovers, err);
-        if (rc == 0 && *verdict == NAME_FREE) {
-            rc = look(l, &claims, claim, verdict, leftovers, err);
+        rc = look(l, &volumes, claim, f, err);
+        if (rc == 0 && f->verdict == NAME_FREE) {
+            rc = look(l, &claims, claim, f, err);
         }
+    }
+    if (rc == 0 && f->verdict == NAME_FREE && f->finished && !f->checkpoint) {
+        const char *kind = vf_json_string(f->finished, "kind");
+        const struct object o = {.kind = kind ? kind : "object"};
+        rc = refuse(l, &o, vf_kube_name(f->finished), VF_OWNED_FINISHED, err);
     }
     return rc;
 }
@@ -153,21 +212,18 @@ int vf_cluster_settle_names(struct vf_landing_cluster *l, const struct vf_vm *vm
                             struct vf_error **err)
 {
     struct vf_import *im = l->landing.im;
-    enum verdict verdict;
-    cJSON *leftovers = vf_json_new_array();
-    int rc = try_name(l, vm, im->name, &verdict, leftovers, err);
-    if (rc == 0 && verdict == NAME_OF_OTHER && im->options->name) {
+    struct found f = {0};
+    int rc = try_name(l, vm, im->name, &f, err);
+    if (rc == 0 && f.verdict == NAME_OF_OTHER && im->options->name) {
         rc =
             vf_error_set(err, VF_CONFLICT,
                          "the name \"%s\" is taken in namespace \"%s\" by the import of another VM",
                          im->name, l->ns);
         vf_error_hint(err, "choose another one with --name");
-    } else if (rc == 0 && verdict == NAME_OF_OTHER) {
+    } else if (rc == 0 && f.verdict == NAME_OF_OTHER) {
         char *vf_autofree distinct = vf_name_of_vm_distinct(vm);
-        cJSON_Delete(leftovers);
-        leftovers = vf_json_new_array();
-        rc = try_name(l, vm, distinct, &verdict, leftovers, err);
-        if (rc == 0 && verdict == NAME_OF_OTHER) {
+        rc = try_name(l, vm, distinct, &f, err);
+        if (rc == 0 && f.verdict == NAME_OF_OTHER) {
             rc = vf_error_set(err, VF_CONFLICT, "the names \"%s\" and \"%s\" are both taken",
                               im->name, distinct);
             vf_error_hint(err, "choose another one with --name");
@@ -183,8 +239,8 @@ int vf_cluster_settle_names(struct vf_landing_cluster *l, const struct vf_vm *vm
         rc = vf_cluster_check_worker(l, look_only, err);
     }
     if (rc == 0 && !look_only && !fills_mounted(l)) {
-        rc = remove_leftovers(l, leftovers, err);
+        rc = remove_leftovers(l, f.leftovers, err);
     }
-    cJSON_Delete(leftovers);
+    forget(&f);
     return rc;
 }
