@@ -159,6 +159,12 @@ void vf_watch_set_cutover(struct vf_watch *w, const char *when)
     vf_replace_string(&w->status.cutover_at, when);
 }
 
+void vf_watch_set_numbers(struct vf_watch *w, unsigned tries, int64_t downtime_ms)
+{
+    w->status.tries = tries;
+    w->status.measured_downtime_ms = downtime_ms;
+}
+
 static struct vf_disk_status *find_disk(struct vf_migration_status *s, const char *name)
 {
     for (size_t i = 0; i < s->n_disks; i++) {

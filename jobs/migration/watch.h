@@ -36,6 +36,8 @@ void vf_watch_set_names(struct vf_watch *w, const char *name, const char *vm, co
                         const char *source, const char *place);
 void vf_watch_set_transport(struct vf_watch *w, const char *name, const char *reason);
 void vf_watch_set_cutover(struct vf_watch *w, const char *when);
+/* Failed tries of this round, and at the end the downtime: told with the next phase. */
+void vf_watch_set_numbers(struct vf_watch *w, unsigned tries, int64_t downtime_ms);
 /* Disks, rounds and bytes as the checkpoint has them. */
 void vf_watch_set_checkpoint(struct vf_watch *w, const struct vf_checkpoint *c);
 

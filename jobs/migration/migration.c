@@ -1,0 +1,163 @@
+#include "jobs/migration/migration.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "importer/base/clock.h"
+#include "importer/base/mem.h"
+#include "jobs/migration/world.h"
+
+/* --- making and freeing a world ---------------------------------------------------------- */
+
+static int read_networks(struct vf_import *im, struct vf_error **err)
+{
+    int rc = 0;
+    for (const char *const *rule = im->options->networks; rule && *rule && rc == 0; rule++) {
+        rc = vf_network_map_add(&im->networks, *rule, err);
+    }
+    return rc;
+}
+
+static int init_world(struct vf_real_world *r, const struct vf_migration_options *options,
+                      struct vf_reporter *reporter, struct vf_cancel *cancel, struct vf_error **err)
+{
+    *r = (struct vf_real_world){.world = {.ops = &vf_real_world_ops}, .options = options};
+    r->im.options = &options->import;
+    r->im.cancel = vf_cancel_new(cancel);
+    r->im.env.pool = vf_pool_new(options->import.threads);
+    r->watch = vf_watch_new(reporter, r->im.cancel);
+    if (!r->im.cancel || !r->im.env.pool || !r->watch) {
+        return vf_error_set(err, VF_INTERNAL, "cannot start a thread");
+    }
+    r->im.reporter = r->im.env.reporter = vf_watch_reporter(r->watch);
+    return read_networks(&r->im, err);
+}
+
+static int open_source(struct vf_real_world *r, struct vf_error **err)
+{
+    const struct vf_migration_options *o = r->options;
+    struct vf_source_vm_options so = {.vsphere = &o->import.vsphere,
+                                      .vm = o->import.vm,
+                                      .no_quiesce = o->import.no_quiesce,
+                                      .hard_power_off = o->hard_power_off,
+                                      .shutdown_timeout_ms = o->shutdown_timeout_ms,
+                                      .reporter = r->im.reporter,
+                                      .cancel = r->im.cancel};
+    vf_report_phase(r->im.reporter, o->import.vm, "connect", "logging in to %s",
+                    o->import.vsphere.url);
+    int rc = vf_source_vm_open(&so, &r->source, err);
+    if (rc) {
+        return rc;
+    }
+    const struct vf_vm *vm = vf_source_vm_get(r->source);
+    r->im.source = vf_xstrdup(vf_vsphere_host(vf_source_vm_vsphere(r->source)));
+    r->im.vm_name = vf_xstrdup(vm->name);
+    r->im.env.vm = r->im.vm_name;
+    vf_watch_set_names(r->watch, NULL, vm->name, vm->instance_uuid, r->im.source, NULL);
+    return 0;
+}
+
+static int open_target(struct vf_real_world *r, struct vf_error **err)
+{
+    const struct vf_import_options *o = &r->options->import;
+    if (o->target == VF_TO_DIR) {
+        return vf_warm_target_dir_open(&r->im, o->to_path, &r->target, err);
+    }
+    if (r->options->transport.kind != VF_TRANSPORT_CDI) {
+        return vf_warm_target_cluster_open(&r->im, &r->target, err);
+    }
+    return vf_error_set(err, VF_UNSUPPORTED, "transport cdi is not there yet");
+}
+
+static void release_world(struct vf_real_world *r)
+{
+    struct vf_import *im = &r->im;
+    vf_watch_set_board(r->watch, NULL);
+    vf_disks_free(r->disks);
+    vf_transport_free(r->transport);
+    vf_warm_target_free(r->target);
+    vf_source_vm_free(r->source);
+    vf_checkpoint_release(&r->checkpoint);
+    for (size_t i = 0; i < im->n_copies; i++) {
+        vf_disk_copy_release(&im->copies[i]);
+    }
+    free(im->copies);
+    vf_watch_free(r->watch);
+    vf_pool_free(im->env.pool);
+    vf_cancel_free(im->cancel);
+    free(im->name);
+    free(im->vm_name);
+    free(im->source);
+    vf_network_map_release(&im->networks);
+}
+
+/* --- what is done with it ---------------------------------------------------------------- */
+
+static char *describe_cutover(const struct vf_machine_policy *p)
+{
+    char text[32];
+    time_t from = (time_t)p->from_s;
+    struct tm tm;
+    if (p->when != VF_CUTOVER_AT && p->when != VF_CUTOVER_WINDOW) {
+        return NULL;
+    }
+    gmtime_r(&from, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return vf_xstrdup(text);
+}
+
+/* The job for one world: `discard` is of a cancel. */
+struct job {
+    bool cancel, discard;
+};
+
+static int run_job(struct vf_real_world *r, const struct job *job, struct vf_error **err)
+{
+    char *vf_autofree when = describe_cutover(&r->options->policy);
+    enum vf_machine_end end;
+    vf_watch_set_cutover(r->watch, when);
+    int rc = open_source(r, err);
+    if (rc) {
+        return rc;
+    }
+    rc = open_target(r, err);
+    if (rc == 0 && job->cancel) {
+        rc = vf_machine_cancel(&r->world, job->discard, err);
+    } else if (rc == 0) {
+        rc = vf_machine_run(&r->world, &r->options->policy, &end, err);
+    }
+    return rc ? vf_error_wrap(err, rc, "vm \"%s\"", r->im.vm_name) : 0;
+}
+
+static int run(const struct vf_migration_options *options, const struct job *job,
+               struct vf_reporter *reporter, struct vf_cancel *cancel, struct vf_error **err)
+{
+    struct vf_real_world r;
+    struct vf_error *e = NULL;
+    int rc = init_world(&r, options, reporter, cancel, &e);
+    if (rc == 0) {
+        rc = run_job(&r, job, &e);
+    }
+    char *vf_autofree place =
+        r.target && r.target->place && !job->cancel ? vf_xstrdup(r.target->place) : NULL;
+    release_world(&r);
+    vf_report(reporter,
+              &(struct vf_event){
+                  .type = VF_EVENT_RESULT, .vm = options->import.vm, .message = place, .error = e});
+    vf_error_move(err, &e);
+    return rc;
+}
+
+int vf_migration_run(const struct vf_migration_options *options, struct vf_reporter *reporter,
+                     struct vf_cancel *cancel, struct vf_error **err)
+{
+    return run(options, &(struct job){0}, reporter, cancel, err);
+}
+
+int vf_migration_cancel(const struct vf_migration_options *options, bool discard,
+                        struct vf_reporter *reporter, struct vf_cancel *cancel,
+                        struct vf_error **err)
+{
+    return run(options, &(struct job){.cancel = true, .discard = discard}, reporter, cancel, err);
+}

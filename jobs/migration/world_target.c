@@ -1,0 +1,277 @@
+/* The target's side of the world: disks, their rounds and checkpoints, and the new VM. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "converters/vm/names.h"
+#include "importer/base/clock.h"
+#include "importer/base/inject.h"
+#include "importer/base/mem.h"
+#include "importer/source/datastore.h"
+#include "jobs/find_vm.h"
+#include "jobs/migration/world.h"
+
+static struct vf_real_world *real(struct vf_world *w)
+{
+    return (struct vf_real_world *)w;
+}
+
+/* --- what the disks go into -------------------------------------------------------------- */
+
+static bool fits(const struct vf_import *im, const struct vf_vm *vm)
+{
+    bool same = im->n_copies == vm->n_disks;
+    for (size_t i = 0; same && i < vm->n_disks; i++) {
+        const struct vf_vm_disk *d = &vm->disks[i];
+        const struct vf_disk_copy *c = &im->copies[i];
+        same =
+            c->expected_bytes == d->capacity_bytes && (!d->label || strcmp(c->name, d->label) == 0);
+    }
+    return same;
+}
+
+static void release_copies(struct vf_import *im)
+{
+    for (size_t i = 0; i < im->n_copies; i++) {
+        vf_disk_copy_release(&im->copies[i]);
+    }
+    free(vf_take(im->copies));
+    im->n_copies = 0;
+}
+
+static void make_copies(struct vf_import *im, const struct vf_vm *vm)
+{
+    release_copies(im);
+    im->copies = vf_xcalloc(vm->n_disks, sizeof *im->copies);
+    im->n_copies = vm->n_disks;
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        const struct vf_vm_disk *d = &vm->disks[i];
+        struct vf_disk_copy *c = &im->copies[i];
+        c->index = (unsigned)i;
+        c->name = d->label ? vf_xstrdup(d->label) : vf_xasprintf("disk %zu", i);
+        c->expected_bytes = c->size_bytes = d->capacity_bytes;
+    }
+}
+
+/* The checkpoint of an earlier run of this migration, or an empty one. What cannot be read costs a
+ * full copy, never more. */
+static int load_checkpoint(struct vf_real_world *r, const struct vf_vm *vm, struct vf_error **err)
+{
+    struct vf_checkpoint loaded = {0};
+    struct vf_error *e = NULL;
+    int rc = vf_checkpoint_load(r->target->store, &loaded, &e);
+    if (rc == VF_INVALID) {
+        char *vf_autofree text = vf_error_format(e);
+        vf_report_warning(r->im.reporter, r->im.vm_name,
+                          "the checkpoint of an earlier run cannot be read (%s): every disk is "
+                          "copied in full",
+                          text);
+    }
+    if (rc == VF_INVALID || rc == VF_MISSING) {
+        vf_error_clear(&e);
+        rc = 0;
+    } else if (rc == 0) {
+        vf_checkpoint_release(&r->checkpoint);
+        r->checkpoint = loaded;
+    }
+    vf_error_move(err, &e);
+    if (rc == 0 && !r->checkpoint.instance_uuid) {
+        const char *uuid = vm->instance_uuid && *vm->instance_uuid ? vm->instance_uuid : vm->moref;
+        r->checkpoint.instance_uuid = vf_xstrdup(uuid);
+    }
+    if (rc == 0) {
+        vf_replace_string(&r->checkpoint.moref, vm->moref);
+        vf_replace_string(&r->checkpoint.vm_name, vm->name);
+        vf_watch_set_checkpoint(r->watch, &r->checkpoint);
+    }
+    return rc;
+}
+
+int vf_world_fit_target(struct vf_real_world *r, const struct vf_vm *vm, struct vf_error **err)
+{
+    if (r->disks && fits(&r->im, vm)) {
+        return 0;
+    }
+    bool first = !r->disks;
+    /* Sinks go by the index of a disk in the VM. */
+    vf_disks_free(vf_take(r->disks));
+    make_copies(&r->im, vm);
+    int rc = r->target->ops->prepare(r->target, vm, err);
+    if (rc == 0 && first) {
+        vf_watch_set_board(r->watch, r->target->board);
+        rc = load_checkpoint(r, vm, err);
+    }
+    if (rc) {
+        return rc;
+    }
+    r->im.prepared = true;
+    vf_watch_set_names(r->watch, r->im.name, NULL, NULL, NULL, r->target->place);
+    r->disks = vf_disks_new(&(struct vf_disks_env){.target = r->target,
+                                                   .checkpoint = &r->checkpoint,
+                                                   .pool = r->im.env.pool,
+                                                   .reporter = r->im.reporter,
+                                                   .vm = r->im.vm_name,
+                                                   .changes = vf_source_vm_fetch_changes,
+                                                   .changes_opaque = r->source});
+    return 0;
+}
+
+int vf_world_prepare(struct vf_world *w, struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    const struct vf_vm *vm = vf_source_vm_get(r->source);
+    int rc = vf_vm_check_exportable(vm, err);
+    if (rc == 0 && vm->n_disks == 0) {
+        rc = vf_error_set(err, VF_MISSING, "the VM has no disk to copy");
+    }
+    return rc ? rc : vf_world_fit_target(r, vm, err);
+}
+
+/* --- rounds ------------------------------------------------------------------------------ */
+
+int vf_world_guard(struct vf_world *w, struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    return r->target->ops->guard(r->target, &r->checkpoint, err);
+}
+
+/* A file that may be read at the beginning of a round may be refused in its middle. */
+static bool is_refused_file(const struct vf_error *e)
+{
+    static const char *const reasons[] = {VF_DATASTORE_LOCKED,  VF_DATASTORE_FORBIDDEN,
+                                          VF_DATASTORE_MISSING, VF_DATASTORE_NOT_FLAT,
+                                          VF_DATASTORE_SIZE,    VF_DATASTORE_NO_RANGES};
+    const char *reason = vf_error_reason(e);
+    for (size_t i = 0; reason && i < sizeof reasons / sizeof *reasons; i++) {
+        if (strcmp(reason, reasons[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void fall_back_to_nfc(struct vf_real_world *r, const struct vf_error *why)
+{
+    struct vf_transport_env env = {.vs = vf_source_vm_vsphere(r->source),
+                                   .pool = r->im.env.pool,
+                                   .reporter = r->im.reporter,
+                                   .vm = r->im.vm_name,
+                                   .parallel_disks = r->options->import.parallel_disks};
+    char *vf_autofree text = vf_error_format(why);
+    vf_report_warning(r->im.reporter, r->im.vm_name,
+                      "the datastore refuses what it let us read before (%s): going on by nfc",
+                      text);
+    vf_transport_free(r->transport);
+    r->transport = vf_transport_nfc_new(&env);
+    vf_watch_set_transport(r->watch, vf_transport_name(VF_TRANSPORT_NFC),
+                           "the datastore refused a file that it had let us read");
+}
+
+static int copy_once(struct vf_real_world *r, enum vf_round_kind kind, struct vf_round_report *ret,
+                     struct vf_error **err)
+{
+    struct vf_cancel *cancel = vf_cancel_new(r->im.cancel);
+    if (!cancel) {
+        return vf_error_set(err, VF_INTERNAL, "no descriptor left");
+    }
+    struct vf_error *e = NULL;
+    r->transport->last = kind == VF_ROUND_LAST;
+    int rc = vf_watch_start(r->watch, cancel, &e);
+    if (rc == 0) {
+        rc = vf_disks_copy_round(r->disks, r->transport, r->snapshot,
+                                 vf_source_vm_get_frozen(r->source), cancel, ret, &e);
+        if (vf_watch_stop(r->watch) && rc) {
+            vf_error_clear(&e);
+            rc = vf_error_set(&e, VF_CANCELLED, "the copy was cancelled on request");
+            vf_error_set_reason(&e, VF_REASON_CANCEL_REQUESTED);
+        }
+    }
+    vf_cancel_free(cancel);
+    vf_watch_set_checkpoint(r->watch, &r->checkpoint);
+    vf_error_move(err, &e);
+    return rc;
+}
+
+int vf_world_copy(struct vf_world *w, enum vf_round_kind kind, struct vf_round *ret,
+                  struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    struct vf_round_report report = {0};
+    struct vf_error *e = NULL;
+    int64_t begin_ms = vf_clock_ms();
+    int rc = vf_inject("migration.copy", &e);
+    rc = rc ? rc : copy_once(r, kind, &report, &e);
+    if (rc && r->options->transport.kind == VF_TRANSPORT_AUTO &&
+        r->transport->kind == VF_TRANSPORT_HTTPS && is_refused_file(e)) {
+        fall_back_to_nfc(r, e);
+        vf_error_clear(&e);
+        rc = copy_once(r, kind, &report, &e);
+    }
+    ret->copy_ms = vf_clock_ms() - begin_ms;
+    ret->bytes = report.bytes;
+    if (rc == 0 && kind == VF_ROUND_PRECOPY && !r->options->no_digest &&
+        !r->transport->copies_itself) {
+        rc = vf_disks_refresh_digests(r->disks, r->im.cancel, &e);
+    }
+    vf_error_move(err, &e);
+    return rc;
+}
+
+/* --- the end ----------------------------------------------------------------------------- */
+
+int vf_world_deliver(struct vf_world *w, struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    int rc = 0;
+    if (!r->delivered) {
+        bool digest = !r->options->no_digest && !(r->transport && r->transport->copies_itself);
+        rc = vf_disks_finish(r->disks, digest, r->im.cancel, err);
+        r->delivered = rc == 0;
+    }
+    const struct vf_vm *frozen = vf_source_vm_get_frozen(r->source);
+    if (rc == 0) {
+        r->im.snapshot = true;
+        rc = vf_inject("migration.deliver", err);
+    }
+    if (rc == 0) {
+        rc = r->target->ops->deliver(r->target, frozen ? frozen : vf_source_vm_get(r->source), err);
+    }
+    return rc ? rc : vf_inject("migration.delivered", err);
+}
+
+int vf_world_fetch_accepted(struct vf_world *w, bool *ret_accepted, struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    return r->target->ops->fetch_accepted(r->target, ret_accepted, err);
+}
+
+int vf_world_start(struct vf_world *w, struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    return r->options->import.cluster.start ? r->target->ops->start(r->target, err) : 0;
+}
+
+int vf_world_settle(struct vf_world *w, struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    int rc = vf_inject("migration.settle", err);
+    return rc ? rc : r->target->ops->settle(r->target, err);
+}
+
+int vf_world_discard(struct vf_world *w, struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    vf_disks_free(vf_take(r->disks));
+    return r->target->ops->discard(r->target, err);
+}
+
+struct vf_checkpoint *vf_world_checkpoint(struct vf_world *w)
+{
+    return &real(w)->checkpoint;
+}
+
+int vf_world_save(struct vf_world *w, struct vf_error **err)
+{
+    struct vf_real_world *r = real(w);
+    int rc = vf_checkpoint_save(r->target->store, &r->checkpoint, err);
+    return rc ? vf_error_wrap(err, rc, "saving the checkpoint") : 0;
+}
