@@ -27,6 +27,7 @@ struct vf_real_world {
     struct vf_warm_target *target;
     struct vf_disks *disks; /* NULL: not prepared yet */
     struct vf_checkpoint checkpoint;
+    struct vf_transport_env transport_env;
     struct vf_transport *transport; /* NULL: none chosen yet */
     char *transport_reason;
     const char *snapshot; /* the source's; NULL: none is held */
@@ -59,6 +60,9 @@ int vf_world_settle(struct vf_world *w, struct vf_error **err);
 int vf_world_discard(struct vf_world *w, struct vf_error **err);
 struct vf_checkpoint *vf_world_checkpoint(struct vf_world *w);
 int vf_world_save(struct vf_world *w, struct vf_error **err);
+
+/* What transports borrow, as it is now. */
+const struct vf_transport_env *vf_world_transport_env(struct vf_real_world *r);
 
 /* Make im->copies, and the target, fit for `vm`, whose disks may be others than before. */
 int vf_world_fit_target(struct vf_real_world *r, const struct vf_vm *vm, struct vf_error **err);

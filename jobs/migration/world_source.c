@@ -68,20 +68,27 @@ static int hold_snapshot(struct vf_real_world *r, enum vf_round_kind kind, struc
     return vf_source_vm_take_snapshot(r->source, err);
 }
 
+const struct vf_transport_env *vf_world_transport_env(struct vf_real_world *r)
+{
+    r->transport_env =
+        (struct vf_transport_env){.vs = vf_source_vm_vsphere(r->source),
+                                  .pool = r->im.env.pool,
+                                  .reporter = r->im.reporter,
+                                  .vm = r->im.vm_name,
+                                  .parallel_disks = r->options->import.parallel_disks,
+                                  .cancel = r->im.cancel};
+    return &r->transport_env;
+}
+
 static int choose_transport(struct vf_real_world *r, struct vf_error **err)
 {
     const struct vf_migration_options *o = r->options;
-    struct vf_transport_env env = {.vs = vf_source_vm_vsphere(r->source),
-                                   .pool = r->im.env.pool,
-                                   .reporter = r->im.reporter,
-                                   .vm = r->im.vm_name,
-                                   .parallel_disks = o->import.parallel_disks};
     struct vf_transport *chosen = NULL;
     char *vf_autofree reason = NULL;
     if (o->transport.kind == VF_TRANSPORT_CDI) {
         return 0; /* made with its target */
     }
-    int rc = vf_transport_choose(&o->transport, &env, r->snapshot,
+    int rc = vf_transport_choose(&o->transport, vf_world_transport_env(r), r->snapshot,
                                  vf_source_vm_get_frozen(r->source), &chosen, &reason, err);
     if (rc) {
         return rc;

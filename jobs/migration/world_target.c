@@ -151,17 +151,12 @@ static bool is_refused_file(const struct vf_error *e)
 
 static void fall_back_to_nfc(struct vf_real_world *r, const struct vf_error *why)
 {
-    struct vf_transport_env env = {.vs = vf_source_vm_vsphere(r->source),
-                                   .pool = r->im.env.pool,
-                                   .reporter = r->im.reporter,
-                                   .vm = r->im.vm_name,
-                                   .parallel_disks = r->options->import.parallel_disks};
     char *vf_autofree text = vf_error_format(why);
     vf_report_warning(r->im.reporter, r->im.vm_name,
                       "the datastore refuses what it let us read before (%s): going on by nfc",
                       text);
     vf_transport_free(r->transport);
-    r->transport = vf_transport_nfc_new(&env);
+    r->transport = vf_transport_nfc_new(vf_world_transport_env(r));
     vf_watch_set_transport(r->watch, vf_transport_name(VF_TRANSPORT_NFC),
                            "the datastore refused a file that it had let us read");
 }
