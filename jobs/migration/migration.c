@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "importer/base/clock.h"
+#include "converters/vm/names.h"
 #include "importer/base/mem.h"
 #include "jobs/migration/world.h"
 
@@ -107,6 +107,31 @@ static char *describe_cutover(const struct vf_machine_policy *p)
     return vf_xstrdup(text);
 }
 
+/* For a cancel nothing is prepared: what an earlier run left is looked for by its name. */
+static int attach(struct vf_real_world *r, struct vf_error **err)
+{
+    const struct vf_vm *vm = vf_source_vm_get(r->source);
+    const char *name = r->options->import.name;
+    struct vf_error *e = NULL;
+    if (!r->im.name) {
+        r->im.name = name ? vf_name_to_label(name, VF_NAME_VM_MAX) : vf_name_of_vm(vm);
+    }
+    vf_watch_set_names(r->watch, r->im.name, NULL, NULL, NULL, r->target->place);
+    vf_watch_set_board(r->watch, r->target->board);
+    int rc = vf_world_load_checkpoint(r, &e);
+    if (rc == VF_INVALID) {
+        char *vf_autofree text = vf_error_format(e);
+        vf_report_warning(r->im.reporter, r->im.vm_name,
+                          "the checkpoint cannot be read (%s): look yourself whether the VM is on, "
+                          "if a cutover had shut it down",
+                          text);
+        vf_error_clear(&e);
+        rc = 0;
+    }
+    vf_error_move(err, &e);
+    return rc;
+}
+
 /* The job for one world: `discard` is of a cancel. */
 struct job {
     bool cancel, discard;
@@ -123,7 +148,8 @@ static int run_job(struct vf_real_world *r, const struct job *job, struct vf_err
     }
     rc = open_target(r, err);
     if (rc == 0 && job->cancel) {
-        rc = vf_machine_cancel(&r->world, job->discard, err);
+        rc = attach(r, err);
+        rc = rc ? rc : vf_machine_cancel(&r->world, job->discard, err);
     } else if (rc == 0) {
         rc = vf_machine_run(&r->world, &r->options->policy, &end, err);
     }

@@ -61,6 +61,10 @@ int vf_world_discard(struct vf_world *w, struct vf_error **err);
 struct vf_checkpoint *vf_world_checkpoint(struct vf_world *w);
 int vf_world_save(struct vf_world *w, struct vf_error **err);
 
+/* The checkpoint that an earlier run left, if the target has one; an empty one without. One that
+ * cannot be read is VF_INVALID. */
+int vf_world_load_checkpoint(struct vf_real_world *r, struct vf_error **err);
+
 /* What transports borrow, as it is now. */
 const struct vf_transport_env *vf_world_transport_env(struct vf_real_world *r);
 

@@ -1,6 +1,7 @@
 /* The target's side of the world: disks, their rounds and checkpoints, and the new VM. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "converters/vm/names.h"
 #include "importer/base/clock.h"
@@ -52,30 +53,28 @@ static void make_copies(struct vf_import *im, const struct vf_vm *vm)
     }
 }
 
-/* The checkpoint of an earlier run of this migration, or an empty one. What cannot be read costs a
- * full copy, never more. */
-static int load_checkpoint(struct vf_real_world *r, const struct vf_vm *vm, struct vf_error **err)
+int vf_world_load_checkpoint(struct vf_real_world *r, struct vf_error **err)
 {
+    const struct vf_vm *vm = vf_source_vm_get(r->source);
+    const char *uuid = vm->instance_uuid && *vm->instance_uuid ? vm->instance_uuid : vm->moref;
     struct vf_checkpoint loaded = {0};
     struct vf_error *e = NULL;
-    int rc = vf_checkpoint_load(r->target->store, &loaded, &e);
-    if (rc == VF_INVALID) {
-        char *vf_autofree text = vf_error_format(e);
-        vf_report_warning(r->im.reporter, r->im.vm_name,
-                          "the checkpoint of an earlier run cannot be read (%s): every disk is "
-                          "copied in full",
-                          text);
-    }
-    if (rc == VF_INVALID || rc == VF_MISSING) {
+    int rc = r->target->store ? vf_checkpoint_load(r->target->store, &loaded, &e) : VF_MISSING;
+    if (rc == VF_MISSING) {
         vf_error_clear(&e);
         rc = 0;
+    } else if (rc == 0 && strcasecmp(loaded.instance_uuid, uuid) != 0) {
+        rc = vf_error_set(&e, VF_CONFLICT,
+                          "what was copied here is of another VM, \"%s\" with instance UUID "
+                          "\"%s\"",
+                          loaded.vm_name ? loaded.vm_name : "", loaded.instance_uuid);
+        vf_checkpoint_release(&loaded);
     } else if (rc == 0) {
         vf_checkpoint_release(&r->checkpoint);
         r->checkpoint = loaded;
     }
     vf_error_move(err, &e);
     if (rc == 0 && !r->checkpoint.instance_uuid) {
-        const char *uuid = vm->instance_uuid && *vm->instance_uuid ? vm->instance_uuid : vm->moref;
         r->checkpoint.instance_uuid = vf_xstrdup(uuid);
     }
     if (rc == 0) {
@@ -83,6 +82,30 @@ static int load_checkpoint(struct vf_real_world *r, const struct vf_vm *vm, stru
         vf_replace_string(&r->checkpoint.vm_name, vm->name);
         vf_watch_set_checkpoint(r->watch, &r->checkpoint);
     }
+    return rc;
+}
+
+/* What cannot be read costs a full copy, never more. */
+static int load_or_begin_anew(struct vf_real_world *r, struct vf_error **err)
+{
+    struct vf_error *e = NULL;
+    int rc = vf_world_load_checkpoint(r, &e);
+    if (rc == VF_INVALID) {
+        char *vf_autofree text = vf_error_format(e);
+        const struct vf_vm *vm = vf_source_vm_get(r->source);
+        vf_report_warning(r->im.reporter, r->im.vm_name,
+                          "the checkpoint of an earlier run cannot be read (%s): every disk is "
+                          "copied in full",
+                          text);
+        vf_error_clear(&e);
+        rc = 0;
+        vf_checkpoint_release(&r->checkpoint);
+        r->checkpoint = (struct vf_checkpoint){
+            .instance_uuid = vf_xstrdup(vm->instance_uuid ? vm->instance_uuid : vm->moref),
+            .moref = vf_xstrdup(vm->moref),
+            .vm_name = vf_xstrdup(vm->name)};
+    }
+    vf_error_move(err, &e);
     return rc;
 }
 
@@ -98,7 +121,7 @@ int vf_world_fit_target(struct vf_real_world *r, const struct vf_vm *vm, struct 
     int rc = r->target->ops->prepare(r->target, vm, err);
     if (rc == 0 && first) {
         vf_watch_set_board(r->watch, r->target->board);
-        rc = load_checkpoint(r, vm, err);
+        rc = load_or_begin_anew(r, err);
     }
     if (rc) {
         return rc;
