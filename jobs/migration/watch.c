@@ -283,9 +283,15 @@ void vf_watch_tell(struct vf_watch *w, enum vf_migration_phase phase,
     if (!news || (error && vf_migration_phase_is_end(phase))) {
         return; /* main() tells the error */
     }
-    vf_report_phase(w->next, s->source_vm, vf_migration_phase_name(phase), "%s%s%s",
-                    detail ? detail : vf_migration_phase_name(phase), next_step ? "; " : "",
-                    next_step ? next_step : "");
+    const char *name = vf_migration_phase_name(phase);
+    char *vf_autofree message = vf_xasprintf("%s%s%s", detail ? detail : name,
+                                             next_step ? "; " : "", next_step ? next_step : "");
+    char *vf_autofree data = vf_migration_status_encode(s);
+    vf_report(w->next, &(struct vf_event){.type = VF_EVENT_PHASE,
+                                          .vm = s->source_vm,
+                                          .name = name,
+                                          .message = message,
+                                          .data = data});
 }
 
 int vf_watch_wait(struct vf_watch *w, int64_t timeout_ms, struct vf_migration_request *ret,
