@@ -421,7 +421,9 @@ static int load(struct vf_checkpoint_store *store, struct vf_checkpoint *ret_che
         vf_error_move(&bad, &e);
     }
     free(numbers);
-    if (rc == 0 && c.n_disks == 0) {
+    if (rc == 0 && c.n_disks == 0 && s->delivered) { /* all that is left to say */
+        c.instance_uuid = vf_xstrdup(s->env.owner->source_uuid);
+    } else if (rc == 0 && c.n_disks == 0) {
         rc = bad ? vf_error_code(bad)
                  : vf_error_set(err, VF_MISSING,
                                 "no claim of \"%s\" in namespace \"%s\" has a "

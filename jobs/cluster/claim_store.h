@@ -52,7 +52,8 @@ struct vf_claim_store_env {
 struct vf_checkpoint_store *vf_claim_store_new(const struct vf_claim_store_env *env);
 
 /* The VM was found to be accepted: whatever the texts say, load says VF_STAGE_DELIVERED. A stop
- * between the VM's creation and the save that notes it leaves it to be found. */
+ * between the VM's creation and the save that notes it leaves it to be found. Without any text it
+ * is a checkpoint without disks. */
 void vf_claim_store_set_delivered(struct vf_checkpoint_store *s);
 
 #endif

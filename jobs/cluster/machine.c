@@ -156,13 +156,24 @@ int vf_cluster_start_machine(struct vf_landing_cluster *l, struct vf_error **err
             tell_status, im, im->cancel, err);
     }
     if (rc) {
-        vf_error_hint(err,
-                      "kubectl describe vm,vmi -n %s %s tells more; the source VM was not "
-                      "changed",
-                      l->ns, im->name);
+        vf_error_hint(err, "kubectl describe vm,vmi -n %s %s tells more; the source VM %s", l->ns,
+                      im->name, l->warm ? "is off, and must stay so" : "was not changed");
         return vf_error_wrap(err, rc, "%s is there and whole, but does not run", l->landing.place);
     }
     return 0;
+}
+
+/* Without a look at the source its UUID is not known: then the name says whose it is. */
+static bool is_own(const struct vf_landing_cluster *l, const cJSON *machine)
+{
+    if (l->warm && !vf_owned_is_warm(machine)) {
+        return false;
+    }
+    if (l->warm && !l->owner.source_uuid) {
+        return vf_kube_has_label(machine, VF_OWNED_IMPORT, l->owner.import) &&
+               vf_kube_has_label(machine, VF_OWNED_STATE, VF_OWNED_COMPLETE);
+    }
+    return vf_owned_judge(machine, &l->owner) == VF_OWNED_FINISHED;
 }
 
 int vf_cluster_fetch_made(const struct vf_landing_cluster *l, const struct vf_cancel *cancel,
@@ -174,9 +185,7 @@ int vf_cluster_fetch_made(const struct vf_landing_cluster *l, const struct vf_ca
     struct vf_error *e = NULL;
     cJSON *object = NULL;
     int rc = vf_kube_get(l->client, &ref, &options, &object, &e);
-    *ret_made = rc == 0 && !vf_kube_is_being_deleted(object) &&
-                vf_owned_judge(object, &l->owner) == VF_OWNED_FINISHED &&
-                (!l->warm || vf_owned_is_warm(object));
+    *ret_made = rc == 0 && !vf_kube_is_being_deleted(object) && is_own(l, object);
     cJSON_Delete(object);
     if (rc == VF_MISSING) {
         vf_error_clear(&e);

@@ -52,6 +52,13 @@ static int refuse(struct vf_landing_cluster *l, const struct object *o, const ch
     return VF_CONFLICT;
 }
 
+/* The claims that a worker fills were made for it, and are unfinished: they must stay. */
+static bool fills_mounted(const struct vf_landing_cluster *l)
+{
+    const struct vf_import_options *o = l->landing.im->options;
+    return o->target == VF_TO_CLAIM && o->to_path;
+}
+
 static int refuse_warm(struct vf_landing_cluster *l, const struct object *o, const char *name,
                        struct vf_error **err)
 {
@@ -140,7 +147,8 @@ static int try_name(struct vf_landing_cluster *l, const struct vf_vm *vm, const 
             rc = look(l, &claims, claim, f, err);
         }
     }
-    if (rc == 0 && f->verdict == NAME_FREE && f->finished && !f->checkpoint) {
+    /* A worker that was killed at its very end has no more than that to find out. */
+    if (rc == 0 && f->verdict == NAME_FREE && f->finished && !f->checkpoint && !fills_mounted(l)) {
         const char *kind = vf_json_string(f->finished, "kind");
         const struct object o = {.kind = kind ? kind : "object"};
         rc = refuse(l, &o, vf_kube_name(f->finished), VF_OWNED_FINISHED, err);
@@ -199,13 +207,6 @@ static int remove_leftovers(struct vf_landing_cluster *l, cJSON *leftovers, stru
         }
     }
     return 0;
-}
-
-/* The claims that a worker fills were made for it, and are unfinished: they must stay. */
-static bool fills_mounted(const struct vf_landing_cluster *l)
-{
-    const struct vf_import_options *o = l->landing.im->options;
-    return o->target == VF_TO_CLAIM && o->to_path;
 }
 
 int vf_cluster_settle_names(struct vf_landing_cluster *l, const struct vf_vm *vm, bool look_only,
