@@ -54,6 +54,28 @@ struct vf_claim_plan {
  * The caller deletes it. VF_RANGE as vf_kube_storage_request_bytes. */
 int vf_cdi_build_upload_volume(const struct vf_claim_plan *plan, cJSON **ret_object,
                                struct vf_error **err);
+
+/* A disk at its vSphere, which CDI reads by VMware's library, one snapshot after the other. */
+struct vf_cdi_vddk {
+    const char *url;          /* https://HOST[:PORT]/sdk */
+    const char *uuid;         /* of the VM: BIOS UUID, which every version of CDI looks for */
+    const char *backing_file; /* "[datastore1] app01/app01.vmdk" */
+    const char *thumbprint;   /* SHA-1 of vCenter's certificate */
+    const char *secret;       /* with the keys accessKeyId and secretKey */
+    const char *init_image;   /* with the library; NULL: as CDI is configured */
+    int32_t disk_key;         /* noted as VF_CDI_DISK_KEY */
+    const char *set;          /* noted as VF_CDI_CHECKPOINT_SET; NULL: none */
+};
+/* Annotations of ours. */
+#define VF_CDI_DISK_KEY       "vmferry.io/disk-key"
+#define VF_CDI_CHECKPOINT_SET "vmferry.io/checkpoint-set"
+
+/* A DataVolume with source vddk whose first stage is a copy in full of `snapshot` (cdi_stage.h),
+ * bound at once, without populator. The caller deletes it. VF_RANGE as above. */
+int vf_cdi_build_vddk_volume(const struct vf_claim_plan *plan, const struct vf_cdi_vddk *vddk,
+                             const char *snapshot, bool last, cJSON **ret_object,
+                             struct vf_error **err);
+
 /* A plain PersistentVolumeClaim, to be filled by a pod that mounts it and adopted later. */
 int vf_cdi_build_claim(const struct vf_claim_plan *plan, cJSON **ret_object, struct vf_error **err);
 

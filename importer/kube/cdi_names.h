@@ -31,6 +31,13 @@
 #define VF_CDI_RUNNING_REASON  VF_CDI_PREFIX "storage.condition.running.reason"
 #define VF_CDI_PRIME_NAME      VF_CDI_PREFIX "storage.populator.pvcPrime"
 
+/* Annotations of a claim that is filled in stages. The first one with "." and the stage behind; the
+ * second one once the last stage is copied, and the others are gone. */
+#define VF_CDI_STAGE_COPIED VF_CDI_PREFIX "storage.checkpoint.copied"
+#define VF_CDI_STAGES_DONE  VF_CDI_PREFIX "storage.checkpoint.done"
+#define VF_CDI_STAGE_NOW    VF_CDI_PREFIX "storage.checkpoint.current"
+#define VF_CDI_RUNNING      VF_CDI_PREFIX "storage.condition.running"
+
 /* Annotation of a StorageProfile. */
 #define VF_CDI_MINIMUM_SIZE VF_CDI_PREFIX "minimumSupportedPvcSize"
 

@@ -5,6 +5,7 @@
 #include "importer/base/mem.h"
 #include "importer/kube/cdi.h"
 #include "importer/kube/cdi_names.h"
+#include "importer/kube/cdi_stage.h"
 #include "importer/kube/metadata.h"
 #include "importer/kube/resources.h"
 
@@ -47,8 +48,9 @@ static cJSON *annotations_of(cJSON *object)
     return cJSON_GetObjectItemCaseSensitive(metadata, "annotations");
 }
 
-int vf_cdi_build_upload_volume(const struct vf_claim_plan *plan, cJSON **ret_object,
-                               struct vf_error **err)
+/* `source` is the member of spec.source; *ret_spec is for what else belongs there. */
+static int begin_volume(const struct vf_claim_plan *plan, const char *source, bool bind,
+                        cJSON **ret_object, cJSON **ret_source, struct vf_error **err)
 {
     uint64_t bytes, claim_bytes;
     int rc = vf_kube_storage_volume_bytes(plan->size_bytes, &bytes, err);
@@ -63,13 +65,49 @@ int vf_cdi_build_upload_volume(const struct vf_claim_plan *plan, cJSON **ret_obj
     vf_json_add_string(annotations, VF_CDI_USE_POPULATOR, "false");
     /* Before v1.62 CDI removes DataVolumes that are complete. */
     vf_json_add_string(annotations, VF_CDI_DELETE_AFTER, "false");
-    if (plan->bind_immediately) {
+    if (bind) {
         vf_json_add_string(annotations, VF_CDI_BIND_IMMEDIATELY, "true");
     }
     cJSON *spec = vf_json_add_object(object, "spec");
-    vf_json_add_object(vf_json_add_object(spec, "source"), "upload");
+    *ret_source = vf_json_add_object(vf_json_add_object(spec, "source"), source);
     vf_json_add_string(spec, "contentType", "kubevirt");
     add_storage(vf_json_add_object(spec, "storage"), plan->storage, bytes, false);
+    *ret_object = object;
+    return 0;
+}
+
+int vf_cdi_build_upload_volume(const struct vf_claim_plan *plan, cJSON **ret_object,
+                               struct vf_error **err)
+{
+    cJSON *source;
+    return begin_volume(plan, "upload", plan->bind_immediately, ret_object, &source, err);
+}
+
+int vf_cdi_build_vddk_volume(const struct vf_claim_plan *plan, const struct vf_cdi_vddk *vddk,
+                             const char *snapshot, bool last, cJSON **ret_object,
+                             struct vf_error **err)
+{
+    cJSON *object, *source;
+    int rc = vf_cdi_check_stage(snapshot, err);
+    /* The importer is the first consumer, and comes with the claim. */
+    rc = rc ? rc : begin_volume(plan, "vddk", true, &object, &source, err);
+    if (rc) {
+        return rc;
+    }
+    char *vf_autofree key = vf_xasprintf("%d", (int)vddk->disk_key);
+    vf_json_add_string(annotations_of(object), VF_CDI_DISK_KEY, key);
+    vf_json_add_string(annotations_of(object), VF_CDI_CHECKPOINT_SET, vddk->set);
+    vf_json_add_string(source, "url", vddk->url);
+    vf_json_add_string(source, "uuid", vddk->uuid);
+    vf_json_add_string(source, "backingFile", vddk->backing_file);
+    vf_json_add_string(source, "thumbprint", vddk->thumbprint);
+    vf_json_add_string(source, "secretRef", vddk->secret);
+    vf_json_add_string(source, "initImageURL", vddk->init_image);
+    cJSON *spec = cJSON_GetObjectItemCaseSensitive(object, "spec");
+    cJSON *stage = vf_json_append_object(vf_json_add_array(spec, "checkpoints"));
+    vf_json_add_string(stage, "previous", "");
+    vf_json_add_string(stage, "current", snapshot);
+    vf_json_add_bool(spec, "finalCheckpoint", last);
     *ret_object = object;
     return 0;
 }
