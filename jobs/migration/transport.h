@@ -68,15 +68,17 @@ struct vf_transport {
     bool last; /* set by the caller before the copy of the last round: nothing follows it */
 };
 
-/* What transports share. Borrowed; must outlive them. */
+/* What transports share. Borrowed, itself too; must outlive them. */
 struct vf_transport_env {
     struct vf_vsphere *vs;
     struct vf_pool *pool;
-    struct vf_reporter *reporter; /* may be NULL */
-    const char *vm;               /* for events */
-    unsigned parallel_disks;      /* 0: 4 */
+    struct vf_reporter *reporter;   /* may be NULL */
+    const char *vm;                 /* for events */
+    unsigned parallel_disks;        /* 0: 4 */
+    const struct vf_cancel *cancel; /* of the choice; a round has its own. May be NULL */
 };
 
+/* Borrowed, itself too; must outlive the transport. */
 struct vf_transport_options {
     enum vf_transport_kind kind;
     /* vddk */
@@ -93,9 +95,12 @@ struct vf_transport_options {
 const char *vf_transport_name(enum vf_transport_kind kind);
 
 /* The transport that was asked for, or with AUTO the first of vddk (only where a library directory
- * is given), https (when a real read of every disk of the snapshot is allowed), nfc. *ret_reason, a
- * line for a person, says why this one: the caller's to free. What was asked for by name and cannot
- * be had is an error with the reason and a hint. CDI is not made here (jobs/cluster/cdi_transport).
+ * is given, and a disk can be read with it), https (when a real read of every disk of the snapshot
+ * is allowed), nfc. *ret_reason, a line for a person without the transport's name in front, says
+ * why this one: the caller's to free. What was asked for by name and cannot be had is an error with
+ * the reason and a hint; VF_RETRY: the server is in trouble, ask again. With AUTO nothing but a
+ * cancellation is an error: nfc needs no more than vSphere itself. Takes seconds, half a minute at
+ * worst for each that is tried. CDI is not made here (jobs/cluster/cdi_transport): VF_UNSUPPORTED.
  */
 int vf_transport_choose(const struct vf_transport_options *options,
                         const struct vf_transport_env *env, const char *snapshot,
