@@ -20,7 +20,6 @@ struct vsphere_import {
     struct vf_vsphere *vs;
     struct vf_vm vm;                /* as it is */
     struct vf_snapshot_taken taken; /* its moref NULL: none made, or removed again */
-    char *snapshot_name;
     struct vf_lease *lease;
 };
 
@@ -48,12 +47,12 @@ static int take_snapshot(struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_import *im = v->im;
     warn_of_leftovers(v);
-    v->snapshot_name = vf_snapshot_new_name(SNAPSHOT_PREFIX);
+    char *vf_autofree name = vf_snapshot_new_name(SNAPSHOT_PREFIX);
     const struct vf_snapshot_take take = {
         .vs = v->vs,
         .reporter = im->reporter,
         .vm = &v->vm,
-        .name = v->snapshot_name,
+        .name = name,
         .description = "made by vmferry for a copy of the disks; removed when the copy ends, safe "
                        "to remove once no vmferry runs",
         .quiesce = !im->options->no_quiesce};
@@ -79,13 +78,13 @@ static int remove_snapshot(struct vsphere_import *v, struct vf_error **err)
         return 0;
     }
     vf_report_phase(v->im->reporter, v->vm.name, "cleanup", "removing snapshot \"%s\"",
-                    v->snapshot_name);
+                    v->taken.name);
     int rc = vf_snapshot_remove(v->vs, v->taken.moref, true, err);
     if (rc) {
         vf_error_hint(err,
                       "the snapshot \"%s\" (%s) may still be there: remove it in vSphere, it "
                       "grows while the VM runs",
-                      v->snapshot_name, v->taken.moref);
+                      v->taken.name, v->taken.moref);
         return vf_error_wrap(err, rc, "removing the snapshot");
     }
     free(vf_take(v->taken.moref));
@@ -187,6 +186,5 @@ int vf_import_vsphere(struct vf_import *im, struct vf_error **err)
     vf_vsphere_free(v.vs);
     vf_vm_release(&v.vm);
     vf_snapshot_taken_release(&v.taken);
-    free(v.snapshot_name);
     return rc;
 }

@@ -21,6 +21,7 @@ char *vf_snapshot_new_name(const char *prefix)
 void vf_snapshot_taken_release(struct vf_snapshot_taken *t)
 {
     free(t->moref);
+    free(t->name);
     if (t->has_frozen) {
         vf_vm_release(&t->frozen);
     }
@@ -31,6 +32,7 @@ static int create(const struct vf_snapshot_take *t, struct vf_snapshot_taken *re
                   struct vf_error **err)
 {
     struct vf_error *e = NULL;
+    ret->name = vf_xstrdup(t->name);
     vf_report_phase(t->reporter, t->vm->name, "snapshot", "taking snapshot \"%s\"", t->name);
     int rc = vf_snapshot_create(t->vs, t->vm->moref, t->name, t->description, t->quiesce,
                                 &ret->moref, &e);

@@ -26,6 +26,7 @@ struct vf_snapshot_take {
 
 struct vf_snapshot_taken {
     char *moref; /* NULL: none is there */
+    char *name;
     bool has_frozen;
     struct vf_vm frozen; /* with the live facts of the VM; when has_frozen */
     bool quiesced;

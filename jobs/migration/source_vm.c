@@ -240,6 +240,7 @@ int vf_source_vm_adopt_snapshot(struct vf_source_vm *s, const char *moref, struc
     for (size_t i = 0; i < s->vm.n_snapshots && !adopted.moref; i++) {
         if (is_own(s, &s->vm.snapshots[i]) && strcmp(s->vm.snapshots[i].moref, moref) == 0) {
             adopted.moref = vf_xstrdup(moref);
+            adopted.name = vf_xstrdup(s->vm.snapshots[i].name);
         }
     }
     if (!adopted.moref) {
@@ -248,7 +249,7 @@ int vf_source_vm_adopt_snapshot(struct vf_source_vm *s, const char *moref, struc
     }
     rc = vf_snapshot_fetch(s->vs, s->vm.moref, moref, &adopted.frozen, &adopted.quiesced, err);
     if (rc) {
-        free(adopted.moref);
+        vf_snapshot_taken_release(&adopted);
         return rc;
     }
     adopted.has_frozen = true;
@@ -301,12 +302,17 @@ int vf_source_vm_take_snapshot(struct vf_source_vm *s, struct vf_error **err)
     if (taken.moref) {
         vf_snapshot_taken_release(&s->taken);
         s->taken = taken;
+    } else {
+        vf_snapshot_taken_release(&taken);
     }
     return rc;
 }
 
 static const char *name_of(const struct vf_source_vm *s, const char *moref)
 {
+    if (s->taken.moref && s->taken.name && strcmp(s->taken.moref, moref) == 0) {
+        return s->taken.name;
+    }
     for (size_t i = 0; i < s->vm.n_snapshots; i++) {
         if (strcmp(s->vm.snapshots[i].moref, moref) == 0 && s->vm.snapshots[i].name) {
             return s->vm.snapshots[i].name;
@@ -340,11 +346,7 @@ static int name_left(struct vf_source_vm *s, char *const *morefs, struct vf_erro
     for (size_t i = 0; morefs[i]; i++) {
         vf_buf_printf(&list, "%s\"%s\" (%s)", i ? ", " : "", name_of(s, morefs[i]), morefs[i]);
     }
-    vf_error_hint(first,
-                  "snapshots that may still be there grow while the VM runs: remove %s in "
-                  "vSphere, or with vmferry cancel",
-                  list.data);
-    vf_error_wrap(first, rc, "removing snapshot %s", list.data);
+    vf_error_wrap(first, rc, "removing snapshot %s, which grows while the VM runs", list.data);
     vf_buf_release(&list);
     vf_error_move(err, first);
     return rc;

@@ -1,18 +1,12 @@
 """importer/vsphere/cbt against the simulated vCenter: a guest writes all the time, and the areas
 that are named, copied from one frozen state onto the one before, make them the same."""
 
-import json
-import pathlib
-import subprocess
-
 import pytest
 from conftest import vm
-from harness import cli
 from harness.cli import wait_until
 from harness.disks import MIB, assert_same_disk, cached_disk, differ
+from harness.driven import Driven
 
-BUILD = pathlib.Path(cli.VMFERRY or "/nowhere").parents[1]
-PROGRAM = BUILD / "tests" / "real" / "real.importer.vsphere.cbt"
 SIZES = [12 * MIB, 5 * MIB + 512 * 3]
 
 # enum vf_full_copy
@@ -47,53 +41,19 @@ def vms(folder):
     ]
 
 
-class Client:
-    """The program, answering one call at a time."""
+class Client(Driven):
+    """tests/real/importer/vsphere/test_cbt.c"""
 
     def __init__(self, sim, home):
-        self.morefs = {machine["name"]: machine["moref"] for machine in sim.ready["vms"]}
-        self.errors = open(home / "stderr", "w+")
-        self.process = subprocess.Popen(
-            [PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            env=cli.environment(
-                home,
-                VMFERRY_TEST_URL=sim.url,
-                VMFERRY_TEST_USER=sim.user,
-                VMFERRY_TEST_PASSWORD=sim.password,
-                VMFERRY_TEST_CA=sim.ca_file,
-            ),
-        )
-        self.password = sim.password
-
-    def told(self):
-        return pathlib.Path(self.errors.name).read_text()
-
-    def __call__(self, *words):
-        self.process.stdin.write("\t".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer and self.password not in answer, self.told()
-        return json.loads(answer)
+        super().__init__("importer.vsphere.cbt", sim, home)
 
     def on(self, name, command, *words):
         """A call about that VM, which must go well."""
-        answer = self(command, self.morefs[name], *words)
-        assert "code" not in answer, answer
-        return answer
+        return self.good(command, self.morefs[name], *words)
 
     def areas(self, name, snapshot, disk, since, capacity=None):
         moref = snapshot["moref"] if snapshot else "-"
         return self.on(name, "areas", moref, disk, since, capacity or SIZES[disk])
-
-    def end(self):
-        self.process.stdin.close()
-        status = self.process.wait(30)
-        told = self.told()
-        assert status == 0 and not cli.SANITIZER.search(told) and self.password not in told, told
 
 
 @pytest.fixture
