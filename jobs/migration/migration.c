@@ -6,6 +6,7 @@
 
 #include "converters/vm/names.h"
 #include "importer/base/mem.h"
+#include "importer/source/vddk.h"
 #include "jobs/migration/world.h"
 
 /* --- making and freeing a world ---------------------------------------------------------- */
@@ -137,12 +138,25 @@ struct job {
     bool cancel, discard;
 };
 
+/* What can be refused is, before anything is done to the source. */
+static int check_transport(const struct vf_real_world *r, struct vf_error **err)
+{
+    const struct vf_transport_options *o = &r->options->transport;
+    struct vf_vddk_options library = {.program = o->nbdkit_program,
+                                      .plugin = o->nbdkit_plugin,
+                                      .libdir = o->vddk_libdir,
+                                      .cancel = r->im.cancel};
+    int rc = o->kind == VF_TRANSPORT_VDDK ? vf_vddk_probe(&library, NULL, err) : 0;
+    return rc ? vf_error_wrap(err, rc, "transport vddk") : 0;
+}
+
 static int run_job(struct vf_real_world *r, const struct job *job, struct vf_error **err)
 {
     char *vf_autofree when = describe_cutover(&r->options->policy);
     enum vf_machine_end end;
     vf_watch_set_cutover(r->watch, when);
-    int rc = open_source(r, err);
+    int rc = job->cancel ? 0 : check_transport(r, err);
+    rc = rc ? rc : open_source(r, err);
     if (rc) {
         return rc;
     }
