@@ -42,7 +42,7 @@ int vf_image_target_reopen(const struct vf_image_target *t, uint64_t size_bytes,
                            struct vf_sink **ret_sink, struct vf_error **err)
 {
     if (t->format == VF_FORMAT_QCOW2) {
-        return vf_error_set(err, VF_INVALID, "\"%s\" cannot be gone on with", t->place.partial);
+        return vf_qcow2_sink_open(t->place.partial, size_bytes, ret_sink, err);
     }
     return vf_raw_sink_open(t->place.partial, size_bytes, ret_sink, err);
 }
