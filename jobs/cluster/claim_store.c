@@ -11,6 +11,7 @@
 #include "importer/base/retry.h"
 #include "importer/kube/metadata.h"
 #include "importer/kube/resources.h"
+#include "jobs/cluster/warm_claims.h"
 
 #define AWAY_TIMEOUT_MS      (5 * 60 * 1000)
 #define CANCELLED_TIMEOUT_MS (60 * 1000)
@@ -68,7 +69,7 @@ static void note(struct claim *k, const cJSON *object)
 
 static bool is_ours(const struct claim_store *s, const cJSON *object)
 {
-    enum vf_owned owned = vf_owned_judge(object, s->env.owner);
+    enum vf_owned owned = vf_warm_judge(s->env.owner, object);
     return (owned == VF_OWNED_UNFINISHED || owned == VF_OWNED_FINISHED) && vf_kube_name(object) &&
            vf_kube_uid(object);
 }

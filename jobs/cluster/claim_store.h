@@ -37,7 +37,7 @@
 struct vf_claim_store_env {
     struct vf_kube_client *client;
     const char *ns;
-    const struct vf_owner *owner; /* `import` is set; only claims of this very one are looked at */
+    const struct vf_owner *owner; /* only claims of this very one are looked at (vf_warm_judge) */
     struct vf_reporter *reporter; /* may be NULL */
     const char *vm;               /* for events; may be NULL */
     int64_t timeout_ms;           /* that the server may be away in a save; 0: 5 min */

@@ -59,7 +59,12 @@ static void *stop_when_cancelled(void *opaque)
     struct follow *f = opaque;
     while (vf_cancel_wait(f->over, NAP_MS, NULL) == 0) {
     }
-    if (!vf_cancel_is_set(f->ended)) {
+    if (vf_cancel_is_set(f->ended)) {
+        return NULL;
+    }
+    if (f->run->leave) {
+        vf_cancel_trigger(f->give_up);
+    } else {
         stop_job(f);
     }
     return NULL;

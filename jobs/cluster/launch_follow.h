@@ -14,7 +14,8 @@ struct vf_worker_run {
     const cJSON *job;               /* as the server made it */
     struct vf_worker_events events; /* by the caller */
     struct vf_job_end end;          /* of a Job that ended; the caller releases it */
-    atomic_bool stopped;            /* cancelled, and the Job is deleted or to be deleted */
+    bool leave;          /* a cancellation ends the looking on, and nothing else: VF_CANCELLED */
+    atomic_bool stopped; /* cancelled, and the Job is deleted or to be deleted */
 };
 
 /* 0 when the Job ended, whichever way. The import's cancellation deletes the Job, which lets its

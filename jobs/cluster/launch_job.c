@@ -1,9 +1,11 @@
 #include "jobs/cluster/launch_job.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
@@ -22,6 +24,10 @@
 /* A Job whose launcher died takes its Secret along when it goes. */
 #define TTL_S 3600
 
+/* The Job waits longer each time, up to minutes: for hours in all. */
+#define MIGRATION_RESTARTS 30
+
+#define CONTAINER        "vmferry"
 #define DEFAULT_ACCOUNT  "vmferry-worker"
 #define DEFAULT_THREADS  4u
 #define DEFAULT_PARALLEL 4u
@@ -37,14 +43,20 @@ char *vf_worker_migration_name(const char *import)
     return vf_xasprintf("%s-migrate", import);
 }
 
-int vf_worker_secret_name(const char *import, char **ret_name, struct vf_error **err)
+char *vf_worker_name_of(const struct vf_worker_plan *p)
+{
+    return p->migration ? vf_worker_migration_name(p->owner->import)
+                        : vf_worker_job_name(p->owner->import);
+}
+
+int vf_worker_secret_name(const char *job, char **ret_name, struct vf_error **err)
 {
     unsigned char bytes[5];
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
         return vf_error_set_errno(err, errno, "no random bytes");
     }
-    *ret_name = vf_xasprintf("%s-import-%02x%02x%02x%02x%02x", import, bytes[0], bytes[1], bytes[2],
-                             bytes[3], bytes[4]);
+    *ret_name = vf_xasprintf("%s-%02x%02x%02x%02x%02x", job, bytes[0], bytes[1], bytes[2], bytes[3],
+                             bytes[4]);
     return 0;
 }
 
@@ -146,13 +158,74 @@ static unsigned threads_of(const struct vf_import_options *o)
     return o->threads ? o->threads : DEFAULT_THREADS;
 }
 
+/* In whole seconds; 0 is not said. */
+static void add_duration(struct args *a, const char *option, int64_t ms)
+{
+    if (ms > 0) {
+        add_raw(a, vf_xasprintf("--%s=%" PRId64 "s", option, (ms + 999) / 1000));
+    }
+}
+
+#define TIME_SIZE 32
+
+static const char *print_time(char buf[TIME_SIZE], int64_t unix_s)
+{
+    time_t t = (time_t)unix_s;
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    strftime(buf, TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return buf;
+}
+
+static void add_cutover(struct args *a, const struct vf_machine_policy *p)
+{
+    char from[TIME_SIZE], until[TIME_SIZE];
+    switch (p->when) {
+    case VF_CUTOVER_ON_REQUEST:
+        add(a, "cutover", "command");
+        break;
+    case VF_CUTOVER_ASAP:
+        add(a, "cutover", "asap");
+        break;
+    case VF_CUTOVER_AT:
+        add(a, "cutover", print_time(from, p->from_s));
+        break;
+    case VF_CUTOVER_WINDOW:
+        add_raw(a, vf_xasprintf("--cutover=%s/%s", print_time(from, p->from_s),
+                                print_time(until, p->until_s)));
+        break;
+    }
+    add_duration(a, "max-downtime", p->max_downtime_ms);
+}
+
+static void add_migration(struct args *a, const struct vf_migration_options *m)
+{
+    const struct vf_transport_options *t = &m->transport;
+    add(a, "transport", vf_transport_name(t->kind));
+    add_number(a, "connections", t->connections);
+    add(a, "vddk-libdir", t->vddk_libdir);
+    add(a, "vddk-thumbprint", t->vddk_thumbprint);
+    add(a, "nbdkit", t->nbdkit_program);
+    add_flag(a, "allow-stun", m->policy.may_stun);
+    add_duration(a, "min-interval", m->policy.min_interval_ms);
+    add_duration(a, "max-interval", m->policy.max_interval_ms);
+    add_cutover(a, &m->policy);
+    add_duration(a, "shutdown-timeout", m->shutdown_timeout_ms);
+    add_flag(a, "hard-power-off", m->hard_power_off);
+    add_flag(a, "no-digest", m->no_digest);
+}
+
 char **vf_worker_args(const struct vf_worker_plan *p)
 {
     const struct vf_import_options *o = p->options;
     const struct vf_import_cluster *c = &o->cluster;
     struct args a = {0};
-    add_raw(&a, vf_xstrdup("import"));
+    add_raw(&a, vf_xstrdup(p->migration ? "migrate" : "import"));
+    add_flag(&a, "warm", p->migration != NULL);
     add_source(&a, p);
+    if (p->migration) {
+        add_migration(&a, p->migration);
+    }
     add(&a, "name", p->owner->import);
     add(&a, "to", "pvc:" DISKS_PATH);
     add(&a, "namespace", p->ns);
@@ -226,7 +299,8 @@ static void add_mounts(cJSON *container, const struct vf_worker_plan *p)
     cJSON *devices = p->block ? vf_json_add_array(container, "volumeDevices") : NULL;
     for (size_t i = 0; i < p->n_claims; i++) {
         char *vf_autofree name = vf_xasprintf("disk-%zu", i);
-        char *vf_autofree path = vf_xasprintf(DISKS_PATH "/disk-%zu", i);
+        char *vf_autofree path =
+            vf_xasprintf(DISKS_PATH "/disk-%u", p->numbers ? p->numbers[i] : (unsigned)i);
         if (devices) {
             cJSON *device = vf_json_append_object(devices);
             vf_json_add_string(device, "name", name);
@@ -242,13 +316,19 @@ static void add_mounts(cJSON *container, const struct vf_worker_plan *p)
 }
 
 /* A slot of 2 MiB a thread and one more, for every disk that is copied at the same time, beside
- * what the program itself takes; data goes past the page cache. */
+ * what the program itself takes; data goes past the page cache. Of a migration also what it knows
+ * of each disk, and its requests under way; and VMware's library. */
 static uint64_t memory_bytes(const struct vf_worker_plan *p)
 {
     const struct vf_import_options *o = p->options;
     size_t parallel = o->parallel_disks ? o->parallel_disks : DEFAULT_PARALLEL;
     parallel = parallel < p->n_claims ? parallel : p->n_claims;
-    return 192 * MIB + 2 * MIB * (threads_of(o) + 1) * parallel;
+    uint64_t bytes = 192 * MIB + 2 * MIB * (threads_of(o) + 1) * parallel;
+    if (p->migration) {
+        bytes += 48 * MIB * parallel + 16 * MIB * p->n_claims;
+        bytes += p->migration->transport.vddk_libdir ? 512 * MIB : 0;
+    }
+    return bytes;
 }
 
 /* Requests what it limits in memory: a copy that is evicted begins anew. */
@@ -268,7 +348,7 @@ static void add_resources(cJSON *container, const struct vf_worker_plan *p)
 static void add_container(cJSON *spec, const struct vf_worker_plan *p)
 {
     cJSON *container = vf_json_append_object(vf_json_add_array(spec, "containers"));
-    vf_json_add_string(container, "name", "vmferry");
+    vf_json_add_string(container, "name", CONTAINER);
     vf_json_add_string(container, "image", p->image);
     cJSON *list = vf_json_add_array(container, "args");
     char **args = vf_worker_args(p);
@@ -323,10 +403,34 @@ static void add_pod_security(cJSON *spec)
     vf_json_add_string(vf_json_add_object(security, "seccompProfile"), "type", "RuntimeDefault");
 }
 
+/* Ends by a signal, as shells count them (128 and its number): hang-up to quit, illegal
+ * instruction, abort, bus error, arithmetic, kill, segmentation fault, termination. */
+static const unsigned killed[] = {129, 130, 131, 132, 134, 135, 136, 137, 139, 143};
+
+static void add_failure_policy(cJSON *spec)
+{
+    cJSON *rules = vf_json_add_array(vf_json_add_object(spec, "podFailurePolicy"), "rules");
+    cJSON *evicted = vf_json_append_object(rules);
+    vf_json_add_string(evicted, "action", "Ignore");
+    cJSON *condition = vf_json_append_object(vf_json_add_array(evicted, "onPodConditions"));
+    vf_json_add_string(condition, "type", "DisruptionTarget");
+    vf_json_add_string(condition, "status", "True");
+    cJSON *ended = vf_json_append_object(rules);
+    vf_json_add_string(ended, "action", "FailJob");
+    cJSON *codes = vf_json_add_object(ended, "onExitCodes");
+    vf_json_add_string(codes, "containerName", CONTAINER);
+    vf_json_add_string(codes, "operator", "NotIn");
+    cJSON *values = vf_json_add_array(codes, "values");
+    for (size_t i = 0; i < sizeof killed / sizeof *killed; i++) {
+        cJSON_AddItemToArray(values, cJSON_CreateNumber(killed[i]));
+    }
+    vf_json_add_string(spec, "podReplacementPolicy", "Failed");
+}
+
 cJSON *vf_worker_build_job(const struct vf_worker_plan *p)
 {
     const char *account = p->options->cluster.worker_account;
-    char *vf_autofree name = vf_worker_job_name(p->owner->import);
+    char *vf_autofree name = vf_worker_name_of(p);
     cJSON *job = vf_json_new_object();
     vf_json_add_string(job, "apiVersion", "batch/v1");
     vf_json_add_string(job, "kind", "Job");
@@ -337,14 +441,18 @@ cJSON *vf_worker_build_job(const struct vf_worker_plan *p)
 
     cJSON *spec = vf_json_add_object(job, "spec");
     vf_json_add_bool(spec, "suspend", true);
-    vf_json_add_u64(spec, "backoffLimit", 0);
+    vf_json_add_u64(spec, "backoffLimit", p->migration ? MIGRATION_RESTARTS : 0);
+    if (p->migration) {
+        add_failure_policy(spec);
+    }
     vf_json_add_u64(spec, "ttlSecondsAfterFinished", TTL_S);
     cJSON *template = vf_json_add_object(spec, "template");
     vf_owned_mark(template, p->owner, NULL);
     cJSON *pod = vf_json_add_object(template, "spec");
     vf_json_add_string(pod, "restartPolicy", "Never");
     vf_json_add_string(pod, "serviceAccountName", account ? account : DEFAULT_ACCOUNT);
-    vf_json_add_u64(pod, "terminationGracePeriodSeconds", VF_WORKER_GRACE_S);
+    vf_json_add_u64(pod, "terminationGracePeriodSeconds",
+                    p->migration ? VF_WORKER_MIGRATION_GRACE_S : VF_WORKER_GRACE_S);
     vf_json_add_bool(pod, "enableServiceLinks", false);
     add_pod_security(pod);
     add_container(pod, p);
@@ -362,7 +470,7 @@ bool vf_worker_needs_secret(const struct vf_worker_plan *p)
 cJSON *vf_worker_build_secret(const struct vf_worker_plan *p, const char *job_uid)
 {
     const struct vf_import_options *o = p->options;
-    char *vf_autofree job_name = vf_worker_job_name(p->owner->import);
+    char *vf_autofree job_name = vf_worker_name_of(p);
     cJSON *secret = vf_json_new_object();
     vf_json_add_string(secret, "apiVersion", "v1");
     vf_json_add_string(secret, "kind", "Secret");

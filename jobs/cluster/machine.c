@@ -12,6 +12,7 @@
 #include "importer/kube/resources.h"
 #include "importer/kube/virtual_machine.h"
 #include "jobs/cluster/landing.h"
+#include "jobs/cluster/warm_claims.h"
 
 /* What a claim became: the template that adopts it has to say the same. Strings are heap. */
 struct claim_facts {
@@ -163,19 +164,6 @@ int vf_cluster_start_machine(struct vf_landing_cluster *l, struct vf_error **err
     return 0;
 }
 
-/* Without a look at the source its UUID is not known: then the name says whose it is. */
-static bool is_own(const struct vf_landing_cluster *l, const cJSON *machine)
-{
-    if (l->warm && !vf_owned_is_warm(machine)) {
-        return false;
-    }
-    if (l->warm && !l->owner.source_uuid) {
-        return vf_kube_has_label(machine, VF_OWNED_IMPORT, l->owner.import) &&
-               vf_kube_has_label(machine, VF_OWNED_STATE, VF_OWNED_COMPLETE);
-    }
-    return vf_owned_judge(machine, &l->owner) == VF_OWNED_FINISHED;
-}
-
 int vf_cluster_fetch_made(const struct vf_landing_cluster *l, const struct vf_cancel *cancel,
                           bool *ret_made, struct vf_error **err)
 {
@@ -185,7 +173,10 @@ int vf_cluster_fetch_made(const struct vf_landing_cluster *l, const struct vf_ca
     struct vf_error *e = NULL;
     cJSON *object = NULL;
     int rc = vf_kube_get(l->client, &ref, &options, &object, &e);
-    *ret_made = rc == 0 && !vf_kube_is_being_deleted(object) && is_own(l, object);
+    enum vf_owned owned = rc        ? VF_OWNED_NOT
+                          : l->warm ? vf_warm_judge(&l->owner, object)
+                                    : vf_owned_judge(object, &l->owner);
+    *ret_made = owned == VF_OWNED_FINISHED && !vf_kube_is_being_deleted(object);
     cJSON_Delete(object);
     if (rc == VF_MISSING) {
         vf_error_clear(&e);

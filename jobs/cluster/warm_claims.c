@@ -26,15 +26,19 @@ static bool read_number(const struct vf_landing_cluster *l, const cJSON *object,
     return strcmp(name, vf_kube_name(object)) == 0;
 }
 
-/* Without a look at the source its UUID is not known: then the name says which migration. */
-static enum vf_owned judge(const struct vf_landing_cluster *l, const cJSON *object)
+enum vf_owned vf_warm_judge(const struct vf_owner *owner, const cJSON *object)
 {
-    if (l->owner.source_uuid) {
-        return vf_owned_judge(object, &l->owner);
+    if (!vf_owned_is_warm(object)) {
+        return VF_OWNED_NOT;
     }
-    return !vf_owned_is_warm(object)                                      ? VF_OWNED_NOT
-           : vf_kube_has_label(object, VF_OWNED_STATE, VF_OWNED_COMPLETE) ? VF_OWNED_FINISHED
-                                                                          : VF_OWNED_UNFINISHED;
+    if (owner->source_uuid) {
+        return vf_owned_judge(object, owner);
+    }
+    if (!vf_kube_has_label(object, VF_OWNED_IMPORT, owner->import)) {
+        return VF_OWNED_OTHER;
+    }
+    return vf_kube_has_label(object, VF_OWNED_STATE, VF_OWNED_COMPLETE) ? VF_OWNED_FINISHED
+                                                                        : VF_OWNED_UNFINISHED;
 }
 
 static int by_number(const void *a, const void *b)
@@ -61,7 +65,7 @@ int vf_warm_claims_fetch(struct vf_landing_cluster *l, const struct vf_cancel *c
     const cJSON *item;
     cJSON_ArrayForEach(item, items)
     {
-        enum vf_owned owned = judge(l, item);
+        enum vf_owned owned = vf_warm_judge(&l->owner, item);
         struct vf_warm_claim k = {.complete = owned == VF_OWNED_FINISHED,
                                   .deleted = vf_kube_is_being_deleted(item)};
         if (vf_kube_name(item) && read_number(l, item, &k.number) &&

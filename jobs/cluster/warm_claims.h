@@ -15,6 +15,10 @@
 #include "jobs/checkpoint.h"
 #include "jobs/cluster/landing.h"
 
+/* As vf_owned_judge, of objects of a warm migration; where no look was had at the source, and
+ * owner->source_uuid is NULL, its name says whose they are. */
+enum vf_owned vf_warm_judge(const struct vf_owner *owner, const cJSON *object);
+
 struct vf_warm_claim {
     char *name;
     unsigned number;

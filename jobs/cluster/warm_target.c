@@ -23,6 +23,7 @@ struct cluster_target {
     struct vf_warm_target base;
     struct vf_landing_cluster l;
     struct vf_guard *guard;
+    char *name;     /* by which an earlier run was looked for */
     bool begun;     /* names are settled, store and board are there */
     bool delivered; /* the VM is there: its disks are not written to any more */
 };
@@ -144,7 +145,7 @@ static int prepare_disks(struct cluster_target *t, const struct vf_vm *vm, struc
     return rc;
 }
 
-static void make_store(struct cluster_target *t)
+static struct vf_checkpoint_store *make_store(struct cluster_target *t)
 {
     struct vf_import *im = t->base.im;
     const struct vf_claim_store_env env = {.client = t->l.client,
@@ -153,20 +154,25 @@ static void make_store(struct cluster_target *t)
                                            .reporter = im->reporter,
                                            .vm = im->vm_name,
                                            .cancel = im->cancel};
-    t->base.store = vf_claim_store_new(&env);
+    struct vf_checkpoint_store *store = vf_claim_store_new(&env);
     if (t->delivered) {
-        vf_claim_store_set_delivered(t->base.store);
+        vf_claim_store_set_delivered(store);
     }
+    return store;
 }
 
-static int open_board(struct cluster_target *t, struct vf_error **err)
+/* `makes`: the board is made where there is none. */
+static int open_board(struct cluster_target *t, bool makes, struct vf_board **ret_board,
+                      struct vf_error **err)
 {
     struct vf_import *im = t->base.im;
     struct vf_cluster_options where = im->options->cluster.where;
     where.namespace_name = t->l.ns;
-    const struct vf_board_cluster_options options = {
-        .where = &where, .name = im->name, .owner = &t->l.owner, .cancel = im->cancel};
-    return vf_board_cluster_open(&options, &t->base.board, err);
+    const struct vf_board_cluster_options options = {.where = &where,
+                                                     .name = t->l.owner.import,
+                                                     .owner = makes ? &t->l.owner : NULL,
+                                                     .cancel = im->cancel};
+    return vf_board_cluster_open(&options, ret_board, err);
 }
 
 static void make_guard(struct cluster_target *t)
@@ -204,6 +210,7 @@ static int begin(struct cluster_target *t, const struct vf_vm *vm, struct vf_err
 {
     struct vf_landing_cluster *l = &t->l;
     struct vf_import *im = t->base.im;
+    struct vf_board *board = NULL;
     free(vf_take(l->source_uuid));
     set_names(t, vm);
     int rc = vf_cluster_settle_names(l, vm, false, err);
@@ -215,13 +222,16 @@ static int begin(struct cluster_target *t, const struct vf_vm *vm, struct vf_err
         rc = vf_guard_check(t->guard, err);
     }
     if (rc == 0) {
-        rc = open_board(t, err);
+        rc = open_board(t, true, &board, err);
     }
     if (rc) {
         vf_guard_free(vf_take(t->guard));
         return rc;
     }
-    make_store(t);
+    vf_board_free(t->base.board); /* those that were found by name */
+    vf_checkpoint_store_free(t->base.store);
+    t->base.board = board;
+    t->base.store = make_store(t);
     free(t->base.place);
     t->base.place = vf_xasprintf("VirtualMachine \"%s\" in namespace \"%s\"", im->name, l->ns);
     t->begun = true;
@@ -243,7 +253,12 @@ static int prepare(struct vf_warm_target *base, const struct vf_vm *vm, struct v
     struct cluster_target *t = target_of(base);
     struct vf_error *e = NULL;
     bool first = !t->begun;
-    int rc = first ? begin(t, vm, &e) : 0;
+    int rc = 0;
+    if (!base->im->options->to_path) {
+        rc = vf_error_set(&e, VF_UNSUPPORTED, "the claims are not mounted here");
+    } else if (first) {
+        rc = begin(t, vm, &e);
+    }
     if (rc == 0 && !(first && t->delivered)) {
         rc = prepare_disks(t, vm, &e);
     }
@@ -486,6 +501,7 @@ static void free_target(struct vf_warm_target *base)
     vf_board_free(base->board);
     vf_cluster_landing_release(&t->l);
     free(base->place);
+    free(t->name);
     free(t);
 }
 
@@ -500,18 +516,37 @@ static const struct vf_warm_target_ops ops = {.prepare = prepare,
                                               .discard = discard,
                                               .free = free_target};
 
+/* What an earlier run left is found by its name alone, by who cancels it. */
+static int attach(struct cluster_target *t, struct vf_error **err)
+{
+    const char *name = t->base.im->options->name;
+    if (!name) {
+        return 0;
+    }
+    t->name = vf_name_to_label(name, VF_NAME_VM_MAX);
+    t->l.owner.import = t->name;
+    t->base.store = make_store(t);
+    return open_board(t, false, &t->base.board, err);
+}
+
 int vf_warm_target_cluster_open(struct vf_import *im, struct vf_warm_target **ret_target,
                                 struct vf_error **err)
 {
-    if (!im->options->to_path) {
-        return vf_error_set(err, VF_UNSUPPORTED, "the claims are not mounted here");
-    }
     struct cluster_target *t = vf_xcalloc(1, sizeof *t);
     t->base = (struct vf_warm_target){.ops = &ops, .im = im};
     t->l.landing.im = im;
     t->l.warm = true;
     t->l.owner.warm = true;
-    int rc = vf_cluster_landing_connect(&t->l, err);
+    int rc;
+    if (im->options->to_path) {
+        rc = vf_cluster_landing_connect(&t->l, err);
+    } else { /* nothing is made, and so storage is of no interest */
+        struct vf_cluster_options where = im->options->cluster.where;
+        where.namespace_name = im->options->namespace_name;
+        rc = vf_cluster_open(&where, im->cancel, &t->l.client, err);
+        t->l.ns = rc ? NULL : vf_kube_client_namespace(t->l.client);
+    }
+    rc = rc ? rc : attach(t, err);
     if (rc) {
         free_target(&t->base);
         return rc;

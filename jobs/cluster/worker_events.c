@@ -133,6 +133,15 @@ static void take_result(struct vf_worker_events *w, const cJSON *line)
     w->hint = text_of(line, "hint", VF_WORKER_TEXT_MAX);
 }
 
+/* What is said after a result is said by the next worker. */
+static void forget_result(struct vf_worker_events *w)
+{
+    w->has_result = false;
+    w->code = VF_OK;
+    free(vf_take(w->message));
+    free(vf_take(w->hint));
+}
+
 static void text_event(const struct vf_worker_events *w, const char *event, const cJSON *line)
 {
     char *vf_autofree text = text_of(line, "message", VF_WORKER_TEXT_MAX);
@@ -175,6 +184,9 @@ void vf_worker_events_line(struct vf_worker_events *w, const char *line, size_t 
         return;
     }
     const char *event = vf_json_string(tree, "event");
+    if (w->many && w->has_result && event && strcmp(event, "result") != 0) {
+        forget_result(w);
+    }
     if (!event) {
         keep_tail(w, line, len);
     } else if (strcmp(event, "result") == 0) {

@@ -29,6 +29,7 @@ struct vf_worker_events {
     struct vf_worker_disk *disks;
     size_t n_disks;
     bool heard; /* of anything at all */
+    bool many;  /* set by the caller: workers follow each other; the last one's result counts */
     bool has_result;
     enum vf_code code; /* of the result; below too */
     char *message;     /* the error, or on success where the VM is; NULL: none given */

@@ -394,8 +394,8 @@ static void test_worker_secret__names_are_new_each_time(void **state)
 {
     (void)state;
     char *one = NULL, *two = NULL;
-    assert_int_equal(vf_worker_secret_name("web01", &one, NULL), 0);
-    assert_int_equal(vf_worker_secret_name("web01", &two, NULL), 0);
+    assert_int_equal(vf_worker_secret_name("web01-import", &one, NULL), 0);
+    assert_int_equal(vf_worker_secret_name("web01-import", &two, NULL), 0);
     assert_int_equal(strlen(one), strlen("web01-import-0123456789"));
     assert_string_not_equal(one, two);
     free(one);
