@@ -65,10 +65,13 @@ struct vf_cdi_vddk {
     const char *init_image;   /* with the library; NULL: as CDI is configured */
     int32_t disk_key;         /* noted as VF_CDI_DISK_KEY */
     const char *set;          /* noted as VF_CDI_CHECKPOINT_SET; NULL: none */
+    const char *change_id;    /* of the disk in the first stage, noted as VF_CDI_CHANGE_ID; NULL:
+                                 not tracked */
 };
 /* Annotations of ours. */
 #define VF_CDI_DISK_KEY       "vmferry.io/disk-key"
 #define VF_CDI_CHECKPOINT_SET "vmferry.io/checkpoint-set"
+#define VF_CDI_CHANGE_ID      "vmferry.io/change-id" /* of the newest stage */
 
 /* A DataVolume with source vddk whose first stage is a copy in full of `snapshot` (cdi_stage.h),
  * bound at once, without populator. The caller deletes it. VF_RANGE as above. */

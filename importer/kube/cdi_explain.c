@@ -122,7 +122,8 @@ static int hold_by_pod_claims(const struct explaining *x, const cJSON *pod, cons
 /* CDI's pod: what it says itself says less than the claims that it waits for. */
 static int hold_by_pod(const struct explaining *x, const cJSON *claim, struct vf_error **err)
 {
-    const char *name = vf_kube_annotation(claim, VF_CDI_POD_NAME);
+    const char *upload = vf_kube_annotation(claim, VF_CDI_POD_NAME);
+    const char *name = upload ? upload : vf_kube_annotation(claim, VF_CDI_IMPORT_POD);
     cJSON *pod = NULL;
     if (!name || x->h->message) {
         return 0;
@@ -149,6 +150,13 @@ static void hold_by_annotations(struct vf_kube_hold *h, const cJSON *claim)
 {
     const char *reason = vf_kube_annotation(claim, VF_CDI_RUNNING_REASON);
     const char *text = vf_kube_annotation(claim, VF_CDI_RUNNING_MESSAGE);
+    if (is(vf_kube_annotation(claim, VF_CDI_BOUND_REASON), VF_CDI_AWAITING_VDDK)) {
+        vf_kube_hold_set(
+            h, 0,
+            "name the image with VMware's library in ConfigMap \"v2v-vmware\" of CDI's "
+            "namespace, key \"vddk-init-image\"",
+            "CDI has not been told which image has VMware's library");
+    }
     if (!text || !*text) {
         return;
     }

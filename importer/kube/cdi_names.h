@@ -24,11 +24,14 @@
 
 /* Annotations of a claim. */
 #define VF_CDI_POD_NAME        VF_CDI_PREFIX "storage.uploadPodName"
+#define VF_CDI_IMPORT_POD      VF_CDI_PREFIX "storage.import.importPodName"
 #define VF_CDI_POD_PHASE       VF_CDI_PREFIX "storage.pod.phase"
 #define VF_CDI_POD_READY       VF_CDI_PREFIX "storage.pod.ready"
 #define VF_CDI_POD_RESTARTS    VF_CDI_PREFIX "storage.pod.restarts"
 #define VF_CDI_RUNNING_MESSAGE VF_CDI_PREFIX "storage.condition.running.message"
 #define VF_CDI_RUNNING_REASON  VF_CDI_PREFIX "storage.condition.running.reason"
+#define VF_CDI_BOUND_MESSAGE   VF_CDI_PREFIX "storage.condition.bound.message"
+#define VF_CDI_BOUND_REASON    VF_CDI_PREFIX "storage.condition.bound.reason"
 #define VF_CDI_PRIME_NAME      VF_CDI_PREFIX "storage.populator.pvcPrime"
 
 /* Annotations of a claim that is filled in stages. The first one with "." and the stage behind; the
@@ -52,5 +55,6 @@
 /* Reasons of conditions and events. */
 #define VF_CDI_CLAIM_NOT_VALID "ErrClaimNotValid"
 #define VF_CDI_EXCEEDED_QUOTA  "ErrExceededQuota"
+#define VF_CDI_AWAITING_VDDK   "AwaitingVDDK"
 
 #endif

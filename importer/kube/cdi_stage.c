@@ -5,6 +5,7 @@
 
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
+#include "importer/kube/cdi.h"
 #include "importer/kube/cdi_names.h"
 #include "importer/kube/metadata.h"
 
@@ -44,11 +45,12 @@ bool vf_cdi_stage_is_listed(const cJSON *volume, const char *snapshot)
     return false;
 }
 
-const char *vf_cdi_stage_last(const cJSON *volume)
+bool vf_cdi_stage_is_last(const cJSON *volume, const char *snapshot)
 {
     const cJSON *stages = stages_of(volume);
     int n = cJSON_GetArraySize(stages);
-    return n ? vf_json_string(cJSON_GetArrayItem(stages, n - 1), "current") : NULL;
+    return n > 0 && vf_json_bool(vf_json_object(volume, "spec"), "finalCheckpoint", false) &&
+           same(vf_json_string(cJSON_GetArrayItem(stages, n - 1), "current"), snapshot);
 }
 
 bool vf_cdi_stage_is_copied(const cJSON *claim, const char *snapshot)
@@ -79,20 +81,26 @@ const char *vf_cdi_stage_open(const cJSON *volume, const cJSON *claim)
     return NULL;
 }
 
-cJSON *vf_cdi_build_stage_patch(const cJSON *volume, const char *previous, const char *snapshot,
-                                bool last)
+cJSON *vf_cdi_build_stage_patch(const cJSON *volume, const struct vf_cdi_stage *stage)
 {
     const cJSON *listed = stages_of(volume);
     cJSON *patch = vf_json_new_object();
-    vf_json_add_string(vf_json_add_object(patch, "metadata"), "uid", vf_kube_uid(volume));
+    cJSON *metadata = vf_json_add_object(patch, "metadata");
+    vf_json_add_string(metadata, "uid", vf_kube_uid(volume));
+    cJSON *annotations = vf_json_add_object(metadata, "annotations");
+    if (stage->change_id) {
+        vf_json_add_string(annotations, VF_CDI_CHANGE_ID, stage->change_id);
+    } else {
+        cJSON_AddNullToObject(annotations, VF_CDI_CHANGE_ID);
+    }
     cJSON *spec = vf_json_add_object(patch, "spec");
     /* A merge patch replaces lists whole. */
     cJSON *stages = listed ? cJSON_Duplicate(listed, true) : vf_json_new_array();
     cJSON_AddItemToObject(spec, "checkpoints", stages);
-    cJSON *stage = vf_json_append_object(stages);
-    vf_json_add_string(stage, "previous", previous ? previous : "");
-    vf_json_add_string(stage, "current", snapshot);
-    vf_json_add_bool(spec, "finalCheckpoint", last);
+    cJSON *added = vf_json_append_object(stages);
+    vf_json_add_string(added, "previous", stage->previous ? stage->previous : "");
+    vf_json_add_string(added, "current", stage->snapshot);
+    vf_json_add_bool(spec, "finalCheckpoint", stage->last);
     return patch;
 }
 

@@ -25,8 +25,8 @@ int vf_cdi_check_stage(const char *snapshot, struct vf_error **err);
 
 /* Is the snapshot in the DataVolume's list? */
 bool vf_cdi_stage_is_listed(const cJSON *volume, const char *snapshot);
-/* The newest in the list; borrowed; NULL: none. */
-const char *vf_cdi_stage_last(const cJSON *volume);
+/* Is it marked as the final one? */
+bool vf_cdi_stage_is_last(const cJSON *volume, const char *snapshot);
 /* The one that is listed and was not copied, the first one; borrowed; NULL: none. */
 const char *vf_cdi_stage_open(const cJSON *volume, const cJSON *claim);
 /* Did CDI copy it? */
@@ -34,9 +34,14 @@ bool vf_cdi_stage_is_copied(const cJSON *claim, const char *snapshot);
 /* The last stage was marked as such, and is copied: nothing more can be. */
 bool vf_cdi_stages_are_over(const cJSON *volume, const cJSON *claim);
 
-/* A merge patch that lists one stage more. `previous` NULL: nothing. Caller deletes. */
-cJSON *vf_cdi_build_stage_patch(const cJSON *volume, const char *previous, const char *snapshot,
-                                bool last);
+struct vf_cdi_stage {
+    const char *previous; /* NULL: nothing */
+    const char *snapshot;
+    const char *change_id; /* of the disk in it; NULL: not tracked */
+    bool last;
+};
+/* A merge patch that lists one stage more. Caller deletes. */
+cJSON *vf_cdi_build_stage_patch(const cJSON *volume, const struct vf_cdi_stage *stage);
 
 /* status.progress, "12.34%", as a part of 1; negative: not told. */
 double vf_cdi_stage_progress(const cJSON *volume);

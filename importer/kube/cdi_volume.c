@@ -97,6 +97,7 @@ int vf_cdi_build_vddk_volume(const struct vf_claim_plan *plan, const struct vf_c
     char *vf_autofree key = vf_xasprintf("%d", (int)vddk->disk_key);
     vf_json_add_string(annotations_of(object), VF_CDI_DISK_KEY, key);
     vf_json_add_string(annotations_of(object), VF_CDI_CHECKPOINT_SET, vddk->set);
+    vf_json_add_string(annotations_of(object), VF_CDI_CHANGE_ID, vddk->change_id);
     vf_json_add_string(source, "url", vddk->url);
     vf_json_add_string(source, "uuid", vddk->uuid);
     vf_json_add_string(source, "backingFile", vddk->backing_file);

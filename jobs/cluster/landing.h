@@ -58,6 +58,7 @@ struct vf_landing_cluster {
     size_t n_disks;
     bool keep;  /* what was made stays, even when the import fails */
     bool whole; /* the VM was accepted */
+    bool kept;  /* of a warm migration: its checkpoint is elsewhere than on the claims, and there */
     bool warm;  /* of a warm migration: owner.warm is set, and what is unfinished is gone on with */
 };
 

@@ -148,7 +148,8 @@ static int try_name(struct vf_landing_cluster *l, const struct vf_vm *vm, const 
         }
     }
     /* A worker that was killed at its very end has no more than that to find out. */
-    if (rc == 0 && f->verdict == NAME_FREE && f->finished && !f->checkpoint && !fills_mounted(l)) {
+    if (rc == 0 && f->verdict == NAME_FREE && f->finished && !f->checkpoint && !l->kept &&
+        !fills_mounted(l)) {
         const char *kind = vf_json_string(f->finished, "kind");
         const struct object o = {.kind = kind ? kind : "object"};
         rc = refuse(l, &o, vf_kube_name(f->finished), VF_OWNED_FINISHED, err);
