@@ -61,7 +61,7 @@ int vf_ask(struct vf_cli *cli, const struct vf_picked_board *p,
         if (rc == 0) {
             vf_report(reporter, &(struct vf_event){.type = VF_EVENT_RESULT,
                                                    .vm = status->source_vm,
-                                                   .message = status->detail});
+                                                   .message = status->place});
         }
     }
     if (reporter) {

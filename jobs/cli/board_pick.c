@@ -70,11 +70,7 @@ int vf_board_fetch_status(const struct vf_picked_board *p, struct vf_migration_s
                           bool *ret_alive, struct vf_error **err)
 {
     int rc = p->board->ops->fetch_alive(p->board, ret_alive, err);
-    rc = rc ? rc : p->board->ops->fetch_status(p->board, ret, err);
-    if (rc == VF_MISSING) {
-        vf_error_hint(err, "\"vmferry migrate --warm\" begins one");
-    }
-    return rc;
+    return rc ? rc : p->board->ops->fetch_status(p->board, ret, err);
 }
 
 static int list_one(struct vf_cli *cli, const char *operand, const struct vf_cluster_args *cluster,

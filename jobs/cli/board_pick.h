@@ -27,8 +27,8 @@ int vf_board_pick(struct vf_cli *cli, const char *operand, const struct vf_clust
                   struct vf_picked_board *ret, struct vf_error **err);
 void vf_board_unpick(struct vf_picked_board *p); /* of a zeroed struct too */
 
-/* Its status, to be released, and whether a vmferry works on it. VF_MISSING says where there is no
- * migration; *ret_alive is set all the same. */
+/* Its status, to be released, and whether a vmferry works on it. VF_MISSING where there is none;
+ * *ret_alive is set all the same. */
 int vf_board_fetch_status(const struct vf_picked_board *p, struct vf_migration_status *ret,
                           bool *ret_alive, struct vf_error **err);
 

@@ -47,7 +47,9 @@ static void test_completion_bash__commands(void **state)
 {
     (void)state;
     check("vmferry in", "inventory\n");
-    check("vmferry ''", "cleanup\ncompletion\nconvert\nhelp\nimport\ninventory\nverify\nversion\n");
+    check("vmferry ''",
+          "cancel\ncleanup\ncompletion\nconvert\ncutover\nhelp\nimport\ninventory\nmigrate\n"
+          "rollback\nstatus\nverify\nversion\n");
     check("vmferry help ver", "verify\nversion\n");
     check("vmferry completion ''", "bash\nzsh\n");
     check("vmferry nosuch ''", "");
