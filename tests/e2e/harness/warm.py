@@ -195,14 +195,14 @@ class WarmRun:
             assert_same_disk(image, self.format, disk)
             assert_clean_image(image, self.format)
 
-    def assert_delivered(self, verify=True):
-        """The end that is wanted: same bytes, source off with its note, nothing left behind."""
+    def assert_delivered(self, told=True):
+        """The end that is wanted: same bytes, source off with its note, nothing left behind. Unless
+        it is `told`, the status is as an earlier moment left it."""
         self.source.assert_clean("off", note=True)
         self.source.assert_never_started_after_delivery()
         self.assert_same()
-        assert self.status()["phase"] == "done"
-        if verify:
-            self._start("verify", str(self.target)).wait().good()
+        assert self.status()["phase"] == "done" or not told
+        self._start("verify", str(self.target)).wait().good()
 
     def assert_undone(self, power="on"):
         """Failed or cancelled before the new VM was there: the source is as it was."""
