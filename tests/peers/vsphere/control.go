@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -34,6 +33,13 @@ func (s *Sim) control() http.Handler {
 	m.HandleFunc("POST /guest-load", s.serveGuestLoad)
 	m.HandleFunc("GET /journal", s.journal.serve)
 	m.HandleFunc("DELETE /journal", s.journal.serve)
+	m.HandleFunc("POST /restart", s.serveRestart)
+	m.HandleFunc("POST /disk-add", s.serveDiskAdd)
+	m.HandleFunc("POST /disk-remove", s.serveDiskRemove)
+	m.HandleFunc("POST /disk-grow", s.serveDiskGrow)
+	m.HandleFunc("POST /vmotion", s.serveMove)
+	m.HandleFunc("POST /rename", s.serveRename)
+	m.HandleFunc("GET /digest", s.serveDigest)
 	m.HandleFunc("POST /question", s.serveQuestion)
 	m.HandleFunc("POST /cbt-reset", s.serveCBTReset)
 	m.HandleFunc("GET /frozen", s.serveFrozen)
@@ -42,45 +48,15 @@ func (s *Sim) control() http.Handler {
 	return m
 }
 
-// serveOptions changes what may change at run time.
-func (s *Sim) serveOptions(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		FolderLocked *bool  `json:"folder_locked"`
-		MaxAreas     *int   `json:"max_areas"`
-		AreaWindow   *int64 `json:"area_window"`
-		PageSize     *int   `json:"page_size"`
-	}
-	if !decode(w, r, &in) {
-		return
-	}
-	s.mu.Lock()
-	if in.FolderLocked != nil {
-		s.opt.folderLocked = *in.FolderLocked
-	}
-	if in.MaxAreas != nil {
-		s.opt.maxAreas = max(1, *in.MaxAreas)
-	}
-	if in.AreaWindow != nil {
-		s.opt.areaWindow = *in.AreaWindow
-	}
-	s.mu.Unlock()
-	if in.PageSize != nil {
-		collectors.mu.Lock()
-		collectors.pageSize = int32(*in.PageSize)
-		collectors.mu.Unlock()
-	}
-	reply(w, struct{}{})
-}
-
 func (s *Sim) pick(w http.ResponseWriter, name string, disk int) (*VM, *Disk) {
 	vm := s.vmByName(name)
 	switch {
 	case vm == nil:
 		http.Error(w, fmt.Sprintf("no VM '%s'", name), http.StatusNotFound)
-	case disk < 0 || disk >= len(vm.disks):
+	case disk < 0 || disk >= len(vm.diskList()):
 		http.Error(w, fmt.Sprintf("VM '%s' has no disk %d", name, disk), http.StatusNotFound)
 	default:
-		return vm, vm.disks[disk]
+		return vm, vm.diskList()[disk]
 	}
 	return nil, nil
 }
@@ -162,7 +138,7 @@ func (s *Sim) serveCBTReset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	vm.writers.Lock()
-	for _, d := range vm.disks {
+	for _, d := range vm.diskList() {
 		d.mu.Lock()
 		if d.cbt.active {
 			d.cbt.reset()
@@ -172,110 +148,6 @@ func (s *Sim) serveCBTReset(w http.ResponseWriter, r *http.Request) {
 	vm.writers.Unlock()
 	s.rebase(s.context(), vm)
 	reply(w, struct{}{})
-}
-
-// frozenOf finds a frozen state by snapshot, or by its place in the history.
-func (d *Disk) frozenOf(snapshot string, index int) (*Frozen, error) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if snapshot != "" {
-		for _, f := range d.history {
-			if f.Snapshot == snapshot && !f.dropped {
-				return f, nil
-			}
-		}
-		return nil, fmt.Errorf("no frozen state of snapshot '%s'", snapshot)
-	}
-	if index < 0 {
-		index += len(d.history)
-	}
-	if index < 0 || index >= len(d.history) {
-		return nil, fmt.Errorf("there are %d frozen states", len(d.history))
-	}
-	if f := d.history[index]; !f.dropped {
-		return f, nil
-	}
-	return nil, fmt.Errorf("that frozen state is gone (start with --keep-frozen)")
-}
-
-func (s *Sim) serveFrozen(w http.ResponseWriter, r *http.Request) {
-	disk, _ := strconv.Atoi(r.URL.Query().Get("disk"))
-	vm, d := s.pick(w, r.URL.Query().Get("vm"), disk)
-	if vm == nil {
-		return
-	}
-	type entry struct {
-		Index int `json:"index"`
-		*Frozen
-		Kept bool `json:"kept"`
-	}
-	d.mu.RLock()
-	out := []entry{}
-	for i, f := range d.history {
-		c := *f
-		out = append(out, entry{i, &c, !f.dropped})
-	}
-	d.mu.RUnlock()
-	reply(w, out)
-}
-
-func (s *Sim) serveImage(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	disk, _ := strconv.Atoi(q.Get("disk"))
-	vm, d := s.pick(w, q.Get("vm"), disk)
-	if vm == nil {
-		return
-	}
-	v := view{d, nil}
-	if q.Get("live") == "" {
-		index := -1
-		if i, err := strconv.Atoi(q.Get("index")); err == nil {
-			index = i
-		}
-		f, err := d.frozenOf(q.Get("snapshot"), index)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusNotFound)
-			return
-		}
-		v.f = f
-	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.FormatInt(d.size, 10))
-	buf := make([]byte, blockSize)
-	for b := int64(0); b < d.blocks(); b++ {
-		if _, err := v.ReadGrain(b, buf); err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		if _, err := w.Write(buf[:min(blockSize, d.size-b*blockSize)]); err != nil {
-			return
-		}
-	}
-}
-
-func (s *Sim) serveSave(w http.ResponseWriter, r *http.Request) {
-	in := struct {
-		VM       string `json:"vm"`
-		Disk     int    `json:"disk"`
-		Snapshot string `json:"snapshot"`
-		Index    int    `json:"index"`
-		Path     string `json:"path"`
-	}{Index: -1}
-	if !decode(w, r, &in) {
-		return
-	}
-	vm, d := s.pick(w, in.VM, in.Disk)
-	if vm == nil {
-		return
-	}
-	f, err := d.frozenOf(in.Snapshot, in.Index)
-	if err == nil {
-		err = view{d, f}.save(in.Path)
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	reply(w, map[string]any{"path": in.Path, "size": d.size, "snapshot": f.Snapshot, "id": f.id})
 }
 
 // state is everything a test may want to see afterwards.
@@ -312,7 +184,7 @@ func (s *Sim) state() map[string]any {
 		v["busy"], v["held"] = vm.task != nil, vm.lease != nil
 		vm.mu.Unlock()
 		disks := []map[string]any{}
-		for _, d := range vm.disks {
+		for _, d := range vm.diskList() {
 			d.mu.RLock()
 			one := map[string]any{"key": d.key, "path": d.path, "size": d.size,
 				"cbtActive": d.cbt.active, "changeId": d.cbt.changeID(d.cbt.epoch), "frozen": len(d.chain)}

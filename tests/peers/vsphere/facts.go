@@ -95,7 +95,7 @@ func (s *Sim) setSummary(vm *VM) {
 	o.Summary.Config = types.VirtualMachineConfigSummary{
 		Name: c.Name, VmPathName: c.Files.VmPathName, MemorySizeMB: c.Hardware.MemoryMB,
 		NumCpu: c.Hardware.NumCPU, NumEthernetCards: int32(len(vm.spec.NICs)),
-		NumVirtualDisks: int32(len(vm.disks)), Uuid: c.Uuid, InstanceUuid: c.InstanceUuid,
+		NumVirtualDisks: int32(len(vm.diskList())), Uuid: c.Uuid, InstanceUuid: c.InstanceUuid,
 		GuestId: c.GuestId, GuestFullName: c.GuestFullName, Annotation: c.Annotation,
 		HwVersion: c.Version,
 	}
@@ -151,7 +151,7 @@ func (s *Sim) setGuest(ctx *simulator.Context, vm *VM, on bool) {
 		g.GuestState = "running"
 		g.GuestOperationsReady = types.NewBool(true)
 		s.guestNet(vm, g)
-		for i, d := range vm.disks {
+		for i, d := range vm.diskList() {
 			g.Disk = append(g.Disk, types.GuestDiskInfo{DiskPath: []string{"/", "/srv", "/var"}[min(i, 2)],
 				Capacity: d.size * 9 / 10, FreeSpace: max(0, d.size*9/10-d.allocated()), FilesystemType: "ext4"})
 		}
@@ -218,7 +218,7 @@ func (s *Sim) setStorage(vm *VM) {
 		return key
 	}
 	file(o.Config.Files.VmPathName, "config", 3277)
-	for _, d := range vm.disks {
+	for _, d := range vm.diskList() {
 		taken := d.allocated()
 		if d.path == "" {
 			taken = d.spec.used

@@ -71,7 +71,7 @@ func (s *Sim) diskFile(ds, file string) (*VM, *Disk, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, vm := range s.order {
-		for _, d := range vm.disks {
+		for _, d := range vm.diskList() {
 			prefix := fmt.Sprintf("[%s] ", ds)
 			if ds == "" {
 				prefix = d.file[:strings.Index(d.file, "] ")+2]
@@ -97,6 +97,12 @@ func (s *Sim) serveDisk(w http.ResponseWriter, r *http.Request, vm *VM, d *Disk,
 	s.mu.Lock()
 	locked := s.opt.folderLocked
 	s.mu.Unlock()
+	vm.mu.Lock()
+	if vm.locked != nil {
+		locked = *vm.locked
+	}
+	left := vm.base[d.key]
+	vm.mu.Unlock()
 	if on && locked {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusInternalServerError)
@@ -117,6 +123,9 @@ func (s *Sim) serveDisk(w http.ResponseWriter, r *http.Request, vm *VM, d *Disk,
 		if st := chain[0].disks[d.key]; st != nil {
 			v.f = st.frozen // the base stands still, the guest writes to a delta
 		}
+	}
+	if left != nil {
+		v.f = left
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	fw := &folderWriter{ResponseWriter: w}

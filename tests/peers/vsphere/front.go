@@ -51,6 +51,9 @@ func (c *callBook) reset() {
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := r.URL.Path
 	switch {
+	case s.away.is("503"):
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "503 Service Unavailable", http.StatusServiceUnavailable)
 	case p == "/sdk/vimServiceVersions.xml":
 		s.calls.http(r.Method + " " + p)
 		s.serveVersions(w)

@@ -136,7 +136,7 @@ func (l *Lease) initialize() {
 		Lease: l.obj.Self, Entity: l.vm.ref,
 		LeaseTimeout: int32((l.s.opt.leaseTimeout + time.Second - 1) / time.Second),
 	}
-	for i, d := range l.vm.disks {
+	for i, d := range l.vm.diskList() {
 		st := states[d.key]
 		if st == nil {
 			continue

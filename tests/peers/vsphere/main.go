@@ -260,7 +260,9 @@ func (s *Sim) serve() error {
 		return &http.Server{Handler: h, TLSConfig: id.config(), ConnContext: withConn,
 			ErrorLog: log.New(io.Discard, "", 0)}
 	}
-	s.background(front(s.id, s), s.listener, true)
+	main := front(s.id, s)
+	main.ConnState = s.away.watch
+	s.background(main, gate{s.listener, &s.away}, true)
 	if s.nfcListener != nil {
 		s.background(front(s.nfcID, http.HandlerFunc(s.serveNFC)), s.nfcListener, true)
 	}
@@ -314,7 +316,7 @@ func (s *Sim) ready() error {
 			continue
 		}
 		v := readyVM{Name: vm.name, Moref: vm.ref.Value, InstanceUUID: vm.obj.Config.InstanceUuid, Disks: []readyDisk{}}
-		for _, d := range vm.disks {
+		for _, d := range vm.diskList() {
 			v.Disks = append(v.Disks, readyDisk{d.key, d.path})
 		}
 		vms = append(vms, v)

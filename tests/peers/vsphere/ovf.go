@@ -120,7 +120,7 @@ func cimOS(guest string) int {
 
 func (o *ovfWriter) references() {
 	o.line(`  <References>`)
-	for i, d := range o.vm.disks {
+	for i, d := range o.vm.diskList() {
 		if href, size, ok := o.file(i, d); ok {
 			o.line(`    <File ovf:href="%s" ovf:id="file%d"%s/>`, href, i+1, sizeAttr(size))
 		}
@@ -128,7 +128,7 @@ func (o *ovfWriter) references() {
 	o.line(`  </References>`)
 	o.line(`  <DiskSection>`)
 	o.line(`    <Info>Virtual disk information</Info>`)
-	for i, d := range o.vm.disks {
+	for i, d := range o.vm.diskList() {
 		if _, _, ok := o.file(i, d); ok {
 			o.line(`    <Disk ovf:capacity="%d" ovf:capacityAllocationUnits="byte" ovf:diskId="vmdisk%d" ovf:fileRef="file%d"`+
 				` ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized" ovf:populatedSize="%d"/>`,
@@ -252,7 +252,7 @@ func (o *ovfWriter) device(dev types.BaseVirtualDevice) {
 		}
 		o.entry(v.Key, cimCDROM, f)
 	case *types.VirtualDisk:
-		for i, disk := range o.vm.disks {
+		for i, disk := range o.vm.diskList() {
 			if _, _, ok := o.file(i, disk); ok && disk.key == v.Key {
 				f["HostResource"] = fmt.Sprintf("ovf:/disk/vmdisk%d", i+1)
 				o.entry(v.Key, cimDisk, f)

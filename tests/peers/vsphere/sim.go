@@ -38,6 +38,8 @@ type Options struct {
 	keepFrozen             bool
 	cache                  string
 	xsi                    string
+	taskDelays             map[string]time.Duration // in the place of taskDelay
+	mergeRate              int64                    // bytes a second of removals, 0: no time
 }
 
 // Sim is one simulated vCenter or ESXi host.
@@ -61,6 +63,7 @@ type Sim struct {
 	faults     faultBook
 	calls      *callBook
 	journal    journal
+	away       outage
 	sessions   *sessionTable
 	pages      *pageCache // nil: none
 
@@ -97,8 +100,11 @@ type VM struct {
 	question string          // stands in the way of tasks and of the guest's end
 	answered chan struct{}   // closed with the answer
 
-	writers sync.RWMutex // readers write to the disks, a freeze locks them out
-	halted  bool         // the guest does not run; guarded by writers
+	writers sync.RWMutex      // readers write to the disks, a freeze locks them out
+	halted  bool              // the guest does not run; guarded by writers
+	shape   sync.RWMutex      // guards disks, whose elements and length may change
+	base    map[int32]*Frozen // what a leftover delta stands on; guarded by mu
+	locked  *bool             // in the place of the option folderLocked; guarded by mu
 }
 
 // Snapshot is a snapshot with the state of its disks.
@@ -275,7 +281,7 @@ func (s *Sim) vmByName(name string) *VM {
 }
 
 func (vm *VM) disk(key int32) *Disk {
-	for _, d := range vm.disks {
+	for _, d := range vm.diskList() {
 		if d.key == key {
 			return d
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -113,7 +114,7 @@ func (s *Sim) freezeDisks(ctx *simulator.Context, vm *VM, kind string, first boo
 		vm.switchTracking()
 	}
 	out := map[int32]*snapDisk{}
-	for _, d := range vm.disks {
+	for _, d := range vm.diskList() {
 		if kind == "snapshot" && d.spec.independent() {
 			continue
 		}
@@ -135,7 +136,7 @@ func (s *Sim) freezeDisks(ctx *simulator.Context, vm *VM, kind string, first boo
 // switchTracking makes the tracking what the configuration asks for; it
 // happens when the disks are reopened.
 func (vm *VM) switchTracking() {
-	for _, d := range vm.disks {
+	for _, d := range vm.diskList() {
 		d.mu.Lock()
 		switch {
 		case vm.cbtWant && !d.cbt.active && !d.spec.independent():
@@ -253,6 +254,7 @@ func (x *ext) RemoveSnapshotTask(ctx *simulator.Context, req *types.RemoveSnapsh
 		if !ok {
 			return nil, &types.ManagedObjectNotFound{Obj: req.This}
 		}
+		time.Sleep(s.mergeTime(sn))
 		gone := []types.ManagedObjectReference{req.This}
 		if req.RemoveChildren {
 			ctx.WithLock(vm.obj, func() { gone = subtree(vm.obj.Snapshot.RootSnapshotList, req.This, false) })
@@ -298,6 +300,16 @@ func (x *ext) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.RemoveAl
 // forget drops the frozen states of removed snapshots and says whether the
 // deltas were merged.
 func (s *Sim) forget(ctx *simulator.Context, vm *VM, method string, gone []types.ManagedObjectReference, merge bool) types.BaseMethodFault {
+	var fault types.BaseMethodFault
+	if r := s.faults.take("consolidation_needed", match{names: []string{method}, object: vm.name}); r != nil {
+		merge = false
+		if r.Fault != "" {
+			fault = r.methodFault("")
+		}
+	}
+	if !merge {
+		s.keepBase(ctx, vm, gone)
+	}
 	for _, ref := range gone {
 		s.mu.Lock()
 		sn := s.snapshots[ref.Value]
@@ -307,7 +319,7 @@ func (s *Sim) forget(ctx *simulator.Context, vm *VM, method string, gone []types
 		if sn != nil {
 			s.journal.note(vm.name, "snapshot_removed", sn.name)
 		}
-		if sn == nil || s.opt.keepFrozen {
+		if sn == nil || s.opt.keepFrozen || !merge {
 			continue
 		}
 		for _, st := range sn.disks {
@@ -316,16 +328,47 @@ func (s *Sim) forget(ctx *simulator.Context, vm *VM, method string, gone []types
 			}
 		}
 	}
-	if s.faults.take("consolidation_needed", match{names: []string{method}, object: vm.name}) != nil {
-		merge = false
-	}
 	if !merge {
 		s.setConsolidation(ctx, vm, true)
 	} else if len(s.snapshotChain(ctx, vm)) == 0 {
 		vm.switchTracking()
 	}
 	s.rebase(ctx, vm)
-	return nil
+	return fault
+}
+
+// keepBase remembers what the flat files hold while a delta that was not
+// merged stands on them: the oldest state of those that were ever left.
+func (s *Sim) keepBase(ctx *simulator.Context, vm *VM, gone []types.ManagedObjectReference) {
+	oldest := s.snapshot(gone[0])
+	if chain := s.snapshotChain(ctx, vm); oldest == nil || len(chain) > 0 && chain[0].seq < oldest.seq {
+		return
+	}
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	if vm.base == nil {
+		vm.base = map[int32]*Frozen{}
+		for key, st := range oldest.disks {
+			vm.base[key] = st.frozen
+		}
+	}
+}
+
+// mergeTime is how long it takes to merge what was written since a snapshot.
+func (s *Sim) mergeTime(sn *Snapshot) time.Duration {
+	s.mu.Lock()
+	rate := s.opt.mergeRate
+	s.mu.Unlock()
+	if rate <= 0 {
+		return 0
+	}
+	bytes := int64(0)
+	for _, st := range sn.disks {
+		st.frozen.d.mu.RLock()
+		bytes += st.frozen.have.count() * blockSize
+		st.frozen.d.mu.RUnlock()
+	}
+	return time.Duration(float64(bytes) / float64(rate) * float64(time.Second))
 }
 
 func (s *Sim) setConsolidation(ctx *simulator.Context, vm *VM, needed bool) {
@@ -344,7 +387,11 @@ func (x *ext) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.Consolid
 	vm := s.vm(req.This)
 	ref, fault := s.startTask(ctx, vm, "ConsolidateVMDisks_Task", "consolidateDisks", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		s.setConsolidation(ctx, vm, false)
+		vm.mu.Lock()
+		vm.base = nil
+		vm.mu.Unlock()
 		s.rebase(ctx, vm)
+		s.journal.note(vm.name, "consolidated", "")
 		return nil, nil
 	})
 	if fault != nil {
@@ -382,7 +429,7 @@ func (s *Sim) restore(vm *VM, sn *Snapshot) error {
 	vm.writers.Lock()
 	defer vm.writers.Unlock()
 	buf := make([]byte, blockSize)
-	for _, d := range vm.disks {
+	for _, d := range vm.diskList() {
 		st := sn.disks[d.key]
 		if st == nil || d.live == nil {
 			continue

@@ -64,7 +64,7 @@ func (s *Sim) startTask(caller *simulator.Context, vm *VM, method, id string, fn
 
 func (s *Sim) runTask(t *Task, vm *VM, method string, fn taskFunc) {
 	ctx := s.context()
-	total := s.opt.taskDelay
+	total := s.delay(method)
 	if r := s.faults.take("task_slow", match{names: []string{method}, object: vm.name}); r != nil {
 		total += r.duration(10 * time.Second)
 	}
