@@ -7,6 +7,8 @@
 #include "converters/vm/names.h"
 #include "importer/base/mem.h"
 #include "importer/source/vddk.h"
+#include "jobs/cluster/cdi_target.h"
+#include "jobs/cluster/cdi_transport.h"
 #include "jobs/migration/world.h"
 
 /* --- making and freeing a world ---------------------------------------------------------- */
@@ -68,7 +70,15 @@ static int open_target(struct vf_real_world *r, struct vf_error **err)
     if (r->options->transport.kind != VF_TRANSPORT_CDI) {
         return vf_warm_target_cluster_open(&r->im, &r->target, err);
     }
-    return vf_error_set(err, VF_UNSUPPORTED, "transport cdi is not there yet");
+    int rc =
+        vf_warm_target_cdi_open(&r->im, &r->options->transport, vf_source_vm_vsphere(r->source),
+                                vf_source_vm_get(r->source), &r->target, err);
+    if (rc == 0) {
+        r->transport = vf_transport_cdi_new(r->target, vf_world_transport_env(r));
+        vf_watch_set_transport(r->watch, vf_transport_name(VF_TRANSPORT_CDI),
+                               "CDI was asked to copy by itself");
+    }
+    return rc;
 }
 
 static void release_world(struct vf_real_world *r)
