@@ -71,8 +71,9 @@ static void start_disks(struct vf_disks *d)
             continue;
         }
         if (rd->chain) {
-            vf_journal_begin(rd->journal, vf_journal_interval_bytes(rd->todo.total_bytes),
-                             FLUSH_INTERVAL_MS);
+            uint64_t bytes = d->env.flush_bytes ? d->env.flush_bytes
+                                                : vf_journal_interval_bytes(rd->todo.total_bytes);
+            vf_journal_begin(rd->journal, bytes, FLUSH_INTERVAL_MS);
         }
         vf_report(d->env.reporter, &(struct vf_event){.type = VF_EVENT_DISK_START,
                                                       .vm = d->env.vm,

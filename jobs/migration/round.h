@@ -48,6 +48,7 @@ struct vf_disks_env {
     const char *vm;
     vf_changes_fn *changes;
     void *changes_opaque;
+    uint64_t flush_bytes; /* between two flushes of a disk; 0: vf_journal_interval_bytes */
 };
 
 struct vf_disks *vf_disks_new(const struct vf_disks_env *env);
