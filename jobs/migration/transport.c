@@ -130,7 +130,7 @@ int vf_transport_check_frozen(const struct vf_transport_env *env,
     return rc;
 }
 
-static bool is_lost(const struct vf_error *e)
+bool vf_transport_is_snapshot_lost(const struct vf_error *e)
 {
     const char *reason = vf_error_reason(e);
     return reason && strcmp(reason, SNAPSHOT_LOST) == 0;
@@ -141,7 +141,7 @@ int vf_transport_explain(const struct vf_transport_env *env, const struct vf_tra
 {
     struct vf_error *e = NULL;
     if ((rc == VF_MISSING || rc == VF_CONFLICT) &&
-        vf_transport_check_frozen(env, round, &e) == VF_RETRY && is_lost(e)) {
+        vf_transport_check_frozen(env, round, &e) == VF_RETRY && vf_transport_is_snapshot_lost(e)) {
         vf_error_clear(err);
         vf_error_move(err, &e);
         return VF_RETRY;

@@ -87,7 +87,8 @@ struct vf_transport_options {
     const char *nbdkit_plugin;   /* NULL: "vddk" */
     const char *vddk_thumbprint; /* SHA-1 of vCenter's certificate; NULL: that of the session */
     const struct vf_secret *password; /* of the session's user */
-    /* https: requests under way of one disk; 0: as many as serve best. */
+    /* Of one disk: requests under way (https), connections to the library (vddk). 0: as many as
+     * serve best. */
     unsigned connections;
 };
 

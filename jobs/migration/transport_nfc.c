@@ -9,6 +9,7 @@
 #include "importer/base/inject.h"
 #include "importer/base/mem.h"
 #include "importer/base/retry.h"
+#include "importer/vsphere/fault.h"
 #include "importer/vsphere/lease.h"
 #include "jobs/export_streams.h"
 #include "jobs/migration/transport_private.h"
@@ -127,12 +128,16 @@ static int make_retry(struct vf_error **err)
     return VF_RETRY;
 }
 
-/* It timed out, or went with its session or with a vCenter that was started again. */
-static bool is_lost(struct vf_lease *lease, int rc)
+/* It timed out, or went with its session or with a vCenter that was started again. `lease` NULL: it
+ * did not become ready. */
+static bool is_lost(struct vf_lease *lease, int rc, const struct vf_error *e)
 {
     enum vf_lease_state state;
-    return (rc == VF_CONFLICT || rc == VF_MISSING) &&
-           vf_lease_fetch_state(lease, &state, NULL, NULL) == 0 && state != VF_LEASE_READY;
+    if (rc != VF_CONFLICT && rc != VF_MISSING) {
+        return false;
+    }
+    return lease ? vf_lease_fetch_state(lease, &state, NULL, NULL) == 0 && state != VF_LEASE_READY
+                 : rc == VF_MISSING || vf_fault_is(e, "Timedout");
 }
 
 static void complete(const struct nfc_round *r, struct vf_lease *lease)
@@ -167,13 +172,13 @@ static int copy_once(struct nfc_round *r, struct vf_cancel *parent, struct vf_er
                                             .taker = &taker,
                                             .opaque = r};
         rc = vf_export_streams_run(&streams, &e);
-        if (rc && is_lost(lease, rc)) {
-            rc = make_retry(&e);
-        }
         rc = rc ? rc : vf_inject("transport.nfc.complete", &e);
     }
     if (rc == 0) {
         complete(r, lease);
+    } else {
+        rc = vf_transport_explain(r->env, r->round, rc, &e);
+        rc = is_lost(lease, rc, e) ? make_retry(&e) : rc;
     }
     vf_lease_free(lease);
     vf_cancel_free(cancel);
@@ -208,7 +213,7 @@ static int copy_all(struct nfc_round *r, struct vf_cancel *cancel, struct vf_err
             vf_retry_progressed(&retry);
         }
         char *vf_autofree text = rc == VF_RETRY ? vf_error_format(e) : NULL;
-        if (!vf_retry_again(&retry, &rc, &e)) {
+        if (vf_transport_is_snapshot_lost(e) || !vf_retry_again(&retry, &rc, &e)) {
             break;
         }
         vf_report_warning(r->env->reporter, r->env->vm, "the export is opened again: %s", text);
@@ -248,9 +253,7 @@ static int nfc_copy(struct vf_transport *t, const struct vf_transport_round *rou
             rc = vf_areas_copy(&p->left, d->todo, err);
         }
     }
-    struct vf_error *e = NULL;
-    rc = rc ? rc : vf_transport_explain(env, round, copy_all(&r, cancel, &e), &e);
-    vf_error_move(err, &e);
+    rc = rc ? rc : copy_all(&r, cancel, err);
     for (size_t i = 0; i < round->frozen->n_disks; i++) {
         vf_areas_release(&r.parts[i].left);
     }

@@ -20,6 +20,7 @@ int vf_transport_each_disk(const struct vf_transport_env *env,
  * snapshot stands on it. VF_RETRY when somebody else removed it, or moved the disks. */
 int vf_transport_check_frozen(const struct vf_transport_env *env,
                               const struct vf_transport_round *round, struct vf_error **err);
+bool vf_transport_is_snapshot_lost(const struct vf_error *e); /* one that this answer gave */
 
 /* What a copy ended with (*err is set unless `rc` is 0): replaced by the answer above when that is
  * why. Returns the code that it is then. */

@@ -3,12 +3,14 @@ time, by each transport, end with what the snapshot froze, byte for byte, whatev
 middle; and what a transport cannot copy it refuses, with the reason."""
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import time
 
 import pytest
-from conftest import left_over, vm
+from conftest import Shared, left_over, vm
 from harness import cli
 from harness.cli import wait_until
 from harness.disks import MIB, assert_same_disk, cached_disk
@@ -39,24 +41,28 @@ def vms(folder):
 
 @pytest.fixture(scope="module")
 def shared(start_simulator, tmp_path_factory):
-    """One for all: tracking and snapshots are as they were when a test is over."""
-    return start_simulator(
-        "transports",
-        *("--task-delay", "20ms", "--lease-timeout", "4s"),
-        vms=vms(tmp_path_factory.mktemp("transport-disks")),
+    return Shared(
+        lambda: start_simulator(
+            "transports",
+            *("--task-delay", "20ms", "--lease-timeout", "4s"),
+            vms=vms(tmp_path_factory.mktemp("transport-disks")),
+        )
     )
 
 
 @pytest.fixture
 def sim(shared):
-    shared.control("DELETE", "/calls")
-    shared.control("POST", "/options", {"folder_locked": False})
-    yield shared
-    shared.clear_faults()
-    for machine in ("two", "one"):
-        for disk in range(2 if machine == "two" else 1):
-            load(shared, machine, disk, 0)
-    wait_until(lambda: not left_over(shared), 10, f"nothing left: {left_over(shared)}")
+    watched = shared.watched()
+    simulator = next(watched)
+    simulator.control("POST", "/options", {"folder_locked": False})
+    yield simulator
+    for name, disk in (("two", 0), ("two", 1), ("one", 0)):
+        load(simulator, name, disk, 0)
+    # A lease that its session took along holds its VM until it has timed out.
+    deadline = time.monotonic() + 10
+    while left_over(simulator) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    next(watched, None)
 
 
 def load(sim, name, disk, bytes_per_second):
@@ -358,6 +364,9 @@ def copy_through(sim, run, prefix, kind, name="two"):
         ("nfc", "stall", {"after_bytes": MIB, "seconds": 60}),
         ("nfc", "lease_timeout", {"after_bytes": 2 * MIB}),
         ("HttpNfcLeaseProgress", "http503", {}),
+        ("sdk", "http503", {"after": 2, "count": 4}),
+        ("sdk", "reset", {"after": 2, "count": 4}),
+        ("ExportSnapshot", "reset", {"executed": True}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -388,6 +397,88 @@ def test_session_that_expires_in_the_middle(sim, program, tmp_path, kind):
     answer = run.answer()
     assert "code" not in answer, answer
     assert_copied(sim, "two", tmp_path / "copy")
+    run.well("remove", "-")
+
+
+@pytest.mark.parametrize("kind", ["nfc", "https", "vddk"])
+def test_cancelled_in_the_middle(sim, program, library, tmp_path, kind):
+    library.filter("rate", "rate=16M")
+    run = program(**library.environment)
+    library.serve("one", run.snapshot("one")["moref"])
+    run.well("choose", kind)
+    target = "folder" if kind == "https" else "nfc"
+    sim.fault(target, "stall", after_bytes=100000, seconds=60)
+    run.well("cancel", 500)
+    answer = run("copy", tmp_path / "copy", "all")
+    assert answer["code"] == "cancelled" and answer["ms"] < 10000, answer
+    sim.clear_faults()
+    wait_until(lambda: not nbdkits(tmp_path), 5, "no server left")
+    run.well("remove", "-")
+
+
+def nbdkits(home):
+    """Folders of servers that run, or were left."""
+    return list(home.glob("**/vmferry-nbdkit-*"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["delay", "rdelay=2ms", "delay-extents=1ms"],
+        ["error", "error-pread-rate=3%"],
+        ["rate", "rate=64M"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_vddk__through_trouble(sim, program, library, tmp_path, words):
+    library.filter(*words)
+    run = program(**library.environment)
+    library.serve("one", run.snapshot("one")["moref"])
+    run.well("choose", "vddk")
+    answer = run("copy", tmp_path / "copy", "all")
+    assert "code" not in answer, answer
+    assert_copied(sim, "one", tmp_path / "copy")
+    run.well("remove", "-")
+    assert not nbdkits(tmp_path)
+
+
+def test_vddk__library_that_crashes_is_started_again(sim, program, library, tmp_path):
+    library.filter("rate", "rate=16M")
+    run = program(**library.environment)
+    library.serve("one", run.snapshot("one")["moref"])
+    run.well("choose", "vddk")
+    run.begin("copy", tmp_path / "copy", "all")
+
+    def pid():
+        found = [int(text) for f in nbdkits(tmp_path) if (text := read(f / "pid").strip())]
+        return found[0] if found else None
+
+    wait_until(pid, 20, "the server")
+    time.sleep(1)
+    os.kill(pid(), signal.SIGKILL)
+    answer = run.answer()
+    assert "code" not in answer, answer
+    assert_copied(sim, "one", tmp_path / "copy")
+    run.well("remove", "-")
+
+
+def read(path):
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def test_vddk__disk_that_cannot_be_read_is_no_copy(sim, program, library, tmp_path):
+    run = program(**library.environment)
+    library.serve("one", run.snapshot("one")["moref"])
+    run.well("choose", "vddk")
+    with open(library.folder / "content", "r+b") as content:
+        content.truncate(SIZES[0] - MIB)
+    answer = run("copy", tmp_path / "copy", "all")
+    assert answer["code"] == "conflict", answer
+    assert "disk 0 (Hard disk 1)" in answer["message"] and "the hardware says" in answer["message"]
+    assert not nbdkits(tmp_path)
     run.well("remove", "-")
 
 

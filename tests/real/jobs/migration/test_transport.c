@@ -5,6 +5,7 @@
  *   snapshot VM NAME     taken, and what was frozen before is the state to count changes from
  *   remove SNAPSHOT      a reference; "-": the newest one of this program
  *   choose KIND          {"kind", "why"}
+ *   cancel MS            the next copy, so long after its start
  *   copy PREFIX WHAT     all disks into PREFIX-0.raw, ...: {"ms", "source", "written", "disks"}
  *
  * VM is a reference. WHAT is "all", "changed", or areas of single disks: "0:4096+512,1:0+512". Of a
@@ -154,6 +155,7 @@ struct session {
     bool has_frozen;
     struct vf_vm frozen;
     char *change_ids[MAX_DISKS]; /* of the snapshot before */
+    int64_t cancel_after_ms;     /* 0: not */
 };
 
 static void listen(struct vf_reporter *r, const struct vf_event *e)
@@ -249,6 +251,50 @@ static int find_areas(struct session *s, size_t disk, const char *what, struct v
     return 0;
 }
 
+static int set_cancel(struct session *s, char *const *words, cJSON *said, struct vf_error **err)
+{
+    (void)said;
+    (void)err;
+    s->cancel_after_ms = strtol(words[1], NULL, 10);
+    return 0;
+}
+
+/* What cancels a copy while it runs. */
+struct canceller {
+    struct vf_cancel *copy, *over;
+    int64_t after_ms;
+};
+
+static void *cancel_later(void *opaque)
+{
+    const struct canceller *c = opaque;
+    if (vf_cancel_wait(c->over, c->after_ms, NULL) == 0) {
+        vf_cancel_trigger(c->copy);
+    }
+    return NULL;
+}
+
+static int run_copy(struct session *s, const struct vf_transport_round *round, cJSON *said,
+                    struct vf_error **err)
+{
+    struct canceller c = {vf_cancel_new(s->cancel), vf_cancel_new(NULL), s->cancel_after_ms};
+    bool cancels = s->cancel_after_ms > 0;
+    s->cancel_after_ms = 0;
+    pthread_t thread;
+    vf_test_check(!cancels || pthread_create(&thread, NULL, cancel_later, &c) == 0);
+    int64_t start_ms = vf_clock_ms();
+    int rc = vf_transport_copy(s->transport, round, c.copy, err);
+    vf_json_add_u64(said, "ms", (uint64_t)(vf_clock_ms() - start_ms));
+    vf_test_check(!rc || vf_cancel_is_set(c.copy));
+    vf_cancel_trigger(c.over);
+    if (cancels) {
+        pthread_join(thread, NULL);
+    }
+    vf_cancel_free(c.copy);
+    vf_cancel_free(c.over);
+    return rc;
+}
+
 /* One disk of a copy. */
 struct part {
     struct vf_areas todo;
@@ -276,11 +322,7 @@ static int copy_parts(struct session *s, struct part *parts, const char *prefix,
                 .base_change_id = strcmp(what, "all") == 0 ? NULL : s->change_ids[i]};
         }
     }
-    int64_t start_ms = vf_clock_ms();
-    struct vf_cancel *cancel = vf_cancel_new(s->cancel);
-    int rc = round.n_disks ? vf_transport_copy(s->transport, &round, cancel, err) : 0;
-    vf_test_check(vf_cancel_is_set(cancel) == (rc != 0));
-    vf_cancel_free(cancel);
+    int rc = round.n_disks ? run_copy(s, &round, said, err) : 0;
     for (size_t i = 0; i < s->frozen.n_disks; i++) {
         const struct vf_areas *seen = &parts[i].file.seen;
         vf_test_check(rc || seen->total_bytes == parts[i].todo.total_bytes);
@@ -288,7 +330,6 @@ static int copy_parts(struct session *s, struct part *parts, const char *prefix,
         written += seen->total_bytes;
         close_file(&parts[i].file);
     }
-    vf_json_add_u64(said, "ms", (uint64_t)(vf_clock_ms() - start_ms));
     vf_json_add_u64(said, "source", source);
     vf_json_add_u64(said, "written", written);
     vf_json_add_u64(said, "disks", round.n_disks);
@@ -315,10 +356,8 @@ static const struct {
     size_t words;
     int (*run)(struct session *s, char *const *words, cJSON *said, struct vf_error **err);
 } commands[] = {
-    {"snapshot", 3, snapshot},
-    {"remove", 2, remove_snapshot},
-    {"choose", 2, choose},
-    {"copy", 3, copy},
+    {"snapshot", 3, snapshot}, {"remove", 2, remove_snapshot}, {"choose", 2, choose},
+    {"copy", 3, copy},         {"cancel", 2, set_cancel},
 };
 
 static void say_error(cJSON *said, const struct vf_error *e)
