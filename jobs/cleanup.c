@@ -10,16 +10,20 @@
 #include "importer/kube/owned.h"
 #include "importer/kube/resources.h"
 #include "importer/kube/virtual_machine.h"
+#include "jobs/cluster/claim_store.h"
 #include "jobs/cluster/launch_job.h"
+#include "jobs/cluster/warm_board.h"
 
 #define JOB            "Job"
 #define SECRET         "Secret"
 #define DATA_VOLUME    "DataVolume"
 #define CLAIM          "PersistentVolumeClaim"
+#define SNAPSHOT       "VolumeSnapshot"
+#define CONFIG_MAP     "ConfigMap"
 #define VIRTUALMACHINE "VirtualMachine"
 
 /* In the order in which they are removed: a writer before what it writes to. */
-static const char *const kinds[] = {JOB, SECRET, DATA_VOLUME, CLAIM};
+static const char *const kinds[] = {JOB, SECRET, DATA_VOLUME, CLAIM, SNAPSHOT, CONFIG_MAP};
 
 const char *vf_cleanup_verdict_name(enum vf_cleanup_verdict verdict)
 {
@@ -116,7 +120,15 @@ static void judge_job(const struct judge *j, struct vf_cleanup_item *item)
 {
     if (first_owner(item)) {
         keep_owned(item, first_owner(item));
-    } else if (vf_worker_job_runs(item->object) && !j->options->force) {
+    } else if (!vf_worker_job_runs(item->object) || j->options->force) {
+        return;
+    } else if (vf_owned_is_warm(item->object)) {
+        decide(
+            item, VF_CLEANUP_REFUSED,
+            vf_xasprintf("still migrates its VM; \"vmferry cancel %s\" ends that, --force too: its "
+                         "pod has %d s to leave the source as it was",
+                         item->import, VF_WORKER_MIGRATION_GRACE_S));
+    } else {
         decide(item, VF_CLEANUP_REFUSED,
                vf_xasprintf("still runs; --force stops it: its pod has %d s to remove its snapshot "
                             "and end its export at the source",
@@ -147,6 +159,81 @@ static const struct vf_cleanup_item *running_job(const struct judge *j, const ch
     return NULL;
 }
 
+/* Run by a person, or in another's pod; what a Job of ours runs is stopped with it. */
+static bool gives_signs_of_life(const struct judge *j, const char *import)
+{
+    for (size_t i = 0; i < j->c->n_items; i++) {
+        const struct vf_cleanup_item *job = &j->c->items[i];
+        if (is_kind(job, JOB) && same(job->import, import) && vf_owned_is_warm(job->object) &&
+            vf_worker_job_runs(job->object)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < j->c->n_items; i++) {
+        const struct vf_cleanup_item *map = &j->c->items[i];
+        if (is_kind(map, CONFIG_MAP) && same(map->import, import) &&
+            vf_owned_is_warm(map->object) && vf_board_cluster_is_alive(map->object)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a warm migration copied is worth hours, and gone on with by the command it was begun with.
+ * One that was delivered has no checkpoint any more. */
+static bool is_gone_on_with(const struct vf_cleanup_item *item)
+{
+    return vf_owned_is_warm(item->object) &&
+           (same(item->state, VF_OWNED_FILLING) ||
+            vf_kube_annotation(item->object, VF_CLAIM_CHECKPOINT));
+}
+
+static void judge_warm(const struct judge *j, struct vf_cleanup_item *item)
+{
+    if (gives_signs_of_life(j, item->import)) {
+        decide(item, VF_CLEANUP_REFUSED,
+               vf_xasprintf("a migration writes to it; \"vmferry cancel %s\" ends that",
+                            item->import));
+    } else if (!j->options->force) {
+        keep(item, vf_xasprintf("of a warm migration that can be gone on with; \"vmferry cancel %s "
+                                "--discard\" removes it, --force too",
+                                item->import));
+    }
+}
+
+/* What rollback goes back to. */
+static void judge_snapshot(const struct judge *j, struct vf_cleanup_item *item)
+{
+    const struct vf_cleanup_item *job = running_job(j, item->import);
+    if (first_owner(item)) {
+        keep_owned(item, first_owner(item));
+    } else if (job) {
+        decide(item, job->verdict, vf_xasprintf("Job \"%s\" works on its disks", job->name));
+    } else {
+        judge_warm(j, item);
+    }
+}
+
+/* The status goes with what it is about. */
+static void judge_map(const struct judge *j, struct vf_cleanup_item *item)
+{
+    const struct vf_cleanup_item *job = running_job(j, item->import);
+    if (!vf_owned_is_warm(item->object)) {
+        keep(item, vf_xstrdup("not a migration's status"));
+    } else if (job) {
+        decide(item, job->verdict, vf_xasprintf("Job \"%s\" writes to it", job->name));
+    } else if (gives_signs_of_life(j, item->import)) {
+        decide(item, VF_CLEANUP_REFUSED, vf_xstrdup("a migration writes to it"));
+    }
+    for (size_t i = 0; i < j->c->n_items && item->verdict == VF_CLEANUP_REMOVE; i++) {
+        const struct vf_cleanup_item *claim = &j->c->items[i];
+        if (is_kind(claim, CLAIM) && same(claim->import, item->import) && is_gone_on_with(claim) &&
+            claim->verdict != VF_CLEANUP_REMOVE) {
+            keep(item, vf_xasprintf("it tells how far \"%s\" is filled", claim->name));
+        }
+    }
+}
+
 static void judge_disk(const struct judge *j, struct vf_cleanup_item *item)
 {
     const struct vf_cleanup_item *owner = find_owner(j, item);
@@ -158,6 +245,8 @@ static void judge_disk(const struct judge *j, struct vf_cleanup_item *item)
         decide(item, owner->verdict, vf_xstrdup(owner->reason)); /* one goes with the other */
     } else if (first_owner(item)) {
         keep_owned(item, first_owner(item));
+    } else if (is_gone_on_with(item) && !job) {
+        judge_warm(j, item);
     } else if (same(item->state, VF_OWNED_COMPLETE) && !j->options->complete) {
         keep(item, vf_xstrdup("complete; --all removes it"));
     } else if (!same(item->state, VF_OWNED_COMPLETE) && !same(item->state, VF_OWNED_FILLING)) {
@@ -238,6 +327,10 @@ void vf_cleanup_judge(const struct vf_cleanup_options *options, const cJSON *ite
             judge_job(&j, item);
         } else if (is_kind(item, SECRET)) {
             judge_secret(&j, item);
+        } else if (is_kind(item, SNAPSHOT)) {
+            judge_snapshot(&j, item);
+        } else if (is_kind(item, CONFIG_MAP)) {
+            judge_map(&j, item);
         } else {
             judge_disk(&j, item);
         }
@@ -351,7 +444,10 @@ static int remove_item(struct vf_kube_client *client, struct vf_cleanup_item *it
     }
     if (rc == 0) {
         vf_report_phase(reporter, NULL, "remove", "%s \"%s\"", item->kind, item->name);
-        rc = vf_owned_delete(client, item->object, VF_WORKER_DELETE_TIMEOUT_MS, cancel, &e);
+        rc = vf_owned_delete(client, item->object,
+                             vf_owned_is_warm(item->object) ? VF_WORKER_MIGRATION_DELETE_TIMEOUT_MS
+                                                            : VF_WORKER_DELETE_TIMEOUT_MS,
+                             cancel, &e);
     }
     if (rc) {
         decide(item, VF_CLEANUP_FAILED, vf_error_format(e));

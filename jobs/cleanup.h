@@ -1,10 +1,12 @@
 /* `vmferry cleanup`: removes from a namespace what imports left there, and nothing else.
  *
  * What is looked at carries vmferry's labels. Of that are removed Jobs that ended, the Secrets of
- * Jobs, DataVolumes and claims that are not complete; with `complete` also complete ones. Left
- * alone in any case: VirtualMachines; what has an owner (but for the Secret of a Job, and the claim
- * of a DataVolume, which go with them); disks that a VirtualMachine or an instance of one names;
- * and, unless forced, everything of an import whose Job still runs.
+ * Jobs, DataVolumes and claims that are not complete; with `complete` also complete ones; the
+ * status of a warm migration whose disks are not kept. What a warm migration can go on with, and
+ * the snapshots of it, only when forced. Left alone in any case: VirtualMachines; what has an owner
+ * (but for the Secret of a Job, and the claim of a DataVolume, which go with them); disks that a
+ * VirtualMachine or an instance of one names; and, unless forced, everything of an import whose Job
+ * still runs.
  *
  * An upload that is under way cannot be told from one that was broken off.
  */
@@ -25,8 +27,8 @@ struct vf_cleanup_options {
     struct vf_cluster_options where;
     const char *import; /* name of the VM, here or at its source; NULL: of all imports */
     bool complete;      /* complete disks that no VM uses, too */
-    bool force;         /* Jobs that run, with what their pods write to */
-    bool dry_run;       /* only say what would be done */
+    bool force;   /* Jobs that run, with what their pods write to; unfinished warm migrations */
+    bool dry_run; /* only say what would be done */
 };
 
 enum vf_cleanup_verdict {

@@ -21,8 +21,9 @@
 #define VF_OWNED_STATE      "vmferry.io/state"  /* VF_OWNED_FILLING, then VF_OWNED_COMPLETE */
 #define VF_OWNED_FILLING    "filling"
 #define VF_OWNED_COMPLETE   "complete"
-#define VF_OWNED_MIGRATION  "vmferry.io/migration" /* = "warm": what is unfinished is gone on with \
-                                                    */
+#define VF_OWNED_MIGRATION                                                                         \
+    "vmferry.io/migration" /* = "warm": what is unfinished is gone on with                         \
+                            */
 #define VF_OWNED_WARM "warm"
 /* Annotations. */
 #define VF_OWNED_SOURCE_VM "vmferry.io/source-vm" /* its name there */
@@ -57,9 +58,10 @@ bool vf_owned_is_warm(const cJSON *object);
 enum vf_owned vf_owned_judge(const cJSON *object, const struct vf_owner *owner);
 
 /* Objects in the namespace that carry our labels, of one import or (NULL) of all. One list a kind:
- * Jobs, Secrets, DataVolumes, PersistentVolumeClaims, VirtualMachines. Kinds that are not served
- * here are passed over. *ret_items: array of the objects as listed, each with its apiVersion and
- * kind set, Secrets without their data; the caller's. */
+ * Jobs, Secrets, DataVolumes, PersistentVolumeClaims, VolumeSnapshots, ConfigMaps, VirtualMachines.
+ * Kinds that are not served here are passed over, and VolumeSnapshots that may not be read.
+ * *ret_items: array of the objects as listed, each with its apiVersion and kind set, Secrets
+ * without their data; the caller's. */
 int vf_owned_list(struct vf_kube_client *client, const char *ns, const char *import,
                   const struct vf_cancel *cancel, cJSON **ret_items, struct vf_error **err);
 

@@ -384,6 +384,11 @@ static bool has_ended(const cJSON *map)
     return ended;
 }
 
+bool vf_board_cluster_is_alive(const cJSON *map)
+{
+    return beats(map) && !has_ended(map);
+}
+
 static int fetch_alive(struct vf_board *board, bool *ret_alive, struct vf_error **err)
 {
     struct cluster_board *b = (struct cluster_board *)board;
@@ -395,7 +400,7 @@ static int fetch_alive(struct vf_board *board, bool *ret_alive, struct vf_error 
     }
     rc = fetch_map(b, &map, &e);
     if (rc == 0) {
-        *ret_alive = beats(map) && !has_ended(map);
+        *ret_alive = vf_board_cluster_is_alive(map);
     } else if (rc == VF_MISSING) {
         vf_error_clear(&e);
         rc = 0;

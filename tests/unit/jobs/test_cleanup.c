@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <pthread.h>
@@ -14,6 +15,8 @@
 #include "importer/base/mem.h"
 #include "importer/kube/metadata.h"
 #include "importer/kube/owned.h"
+#include "jobs/cluster/claim_store.h"
+#include "jobs/cluster/warm_board.h"
 #include "tests/support/check.h"
 #include "tests/support/event_log.h"
 #include "tests/support/kube_rig.h"
@@ -182,6 +185,104 @@ static void test_cleanup__machines_and_what_is_not_ours_are_not_even_looked_at(v
     f->options.complete = f->options.force = true;
     judge(f);
     assert_int_equal(f->c.n_items, 0);
+}
+
+static cJSON *warm(cJSON *o)
+{
+    const struct vf_owner owner = {.import = "web01", .source_uuid = "u-1", .warm = true};
+    vf_owned_mark(o, &owner, NULL);
+    return o;
+}
+
+static cJSON *with_checkpoint(cJSON *o)
+{
+    cJSON *metadata = cJSON_GetObjectItemCaseSensitive(o, "metadata");
+    vf_json_add_string(cJSON_GetObjectItemCaseSensitive(metadata, "annotations"),
+                       VF_CLAIM_CHECKPOINT, "1 {}");
+    return o;
+}
+
+/* The status of a migration, with a sign of life of so many seconds ago. */
+static cJSON *status_map(int64_t age_s)
+{
+    char text[32];
+    time_t then = time(NULL) - (time_t)age_s;
+    struct tm tm;
+    gmtime_r(&then, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    cJSON *o = warm(object("ConfigMap", "vmferry-web01", NULL));
+    vf_json_add_string(vf_json_add_object(o, "data"), VF_BOARD_HEARTBEAT_KEY, text);
+    return o;
+}
+
+#define PVC "PersistentVolumeClaim"
+
+static void test_cleanup__what_a_warm_migration_goes_on_with_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    add(f, warm(object(PVC, "web01-disk-0", "filling")));
+    add(f, with_checkpoint(warm(object(PVC, "web01-disk-1", "complete")))); /* a failed cutover */
+    add(f, warm(object("VolumeSnapshot", "s", NULL)));
+    add(f, status_map(600));
+    add(f, ended(warm(object("Job", "web01-migrate", NULL))));
+    f->options.complete = true;
+    judge(f);
+    expect(f, PVC, "web01-disk-0", VF_CLEANUP_KEPT, "vmferry cancel web01 --discard");
+    expect(f, PVC, "web01-disk-1", VF_CLEANUP_KEPT, "vmferry cancel web01 --discard");
+    expect(f, "VolumeSnapshot", "s", VF_CLEANUP_KEPT, "vmferry cancel web01 --discard");
+    expect(f, "ConfigMap", "vmferry-web01", VF_CLEANUP_KEPT, "how far");
+    expect(f, "Job", "web01-migrate", VF_CLEANUP_REMOVE, NULL);
+    f->options.force = true;
+    judge(f);
+    for (size_t i = 0; i < f->c.n_items; i++) {
+        assert_int_equal(f->c.items[i].verdict, VF_CLEANUP_REMOVE);
+    }
+    assert_string_equal(f->c.items[0].kind, "Job");
+    assert_string_equal(f->c.items[f->c.n_items - 1].kind, "ConfigMap");
+}
+
+static void test_cleanup__a_warm_migration_that_runs_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    add(f, warm(object(PVC, "web01-disk-0", "filling")));
+    add(f, warm(object("VolumeSnapshot", "s", NULL)));
+    add(f, status_map(5));
+    add(f, warm(object("Job", "web01-migrate", NULL)));
+    judge(f);
+    expect(f, "Job", "web01-migrate", VF_CLEANUP_REFUSED, "vmferry cancel web01");
+    expect(f, PVC, "web01-disk-0", VF_CLEANUP_REFUSED, "writes to it");
+    expect(f, "VolumeSnapshot", "s", VF_CLEANUP_REFUSED, "works on its disks");
+    expect(f, "ConfigMap", "vmferry-web01", VF_CLEANUP_REFUSED, "writes to it");
+    f->options.force = true; /* its Job is stopped first */
+    judge(f);
+    for (size_t i = 0; i < f->c.n_items; i++) {
+        assert_int_equal(f->c.items[i].verdict, VF_CLEANUP_REMOVE);
+    }
+}
+
+/* Nothing here could stop it. */
+static void test_cleanup__one_that_runs_elsewhere_is_refused_even_by_force(void **state)
+{
+    struct fixture *f = *state;
+    add(f, warm(object(PVC, "web01-disk-0", "filling")));
+    add(f, status_map(5));
+    f->options.force = true;
+    judge(f);
+    expect(f, PVC, "web01-disk-0", VF_CLEANUP_REFUSED, "vmferry cancel web01");
+    expect(f, "ConfigMap", "vmferry-web01", VF_CLEANUP_REFUSED, "writes to it");
+}
+
+static void test_cleanup__of_one_that_was_delivered_the_status_goes(void **state)
+{
+    struct fixture *f = *state;
+    add(f, warm(object(PVC, "web01-disk-0", "complete")));
+    add(f, status_map(600));
+    judge(f);
+    expect(f, PVC, "web01-disk-0", VF_CLEANUP_KEPT, "--all");
+    expect(f, "ConfigMap", "vmferry-web01", VF_CLEANUP_REMOVE, NULL);
+    add(f, of_import(object("ConfigMap", "other", NULL), "web01")); /* made by no migration */
+    judge(f);
+    expect(f, "ConfigMap", "other", VF_CLEANUP_KEPT, "not a migration's status");
 }
 
 static void test_cleanup__complete_disks_go_when_asked_for(void **state)
@@ -599,6 +700,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_cleanup__what_is_unfinished_goes_in_order),
         TEST(test_cleanup__machines_and_what_is_not_ours_are_not_even_looked_at),
+        TEST(test_cleanup__what_a_warm_migration_goes_on_with_is_kept),
+        TEST(test_cleanup__a_warm_migration_that_runs_is_refused),
+        TEST(test_cleanup__one_that_runs_elsewhere_is_refused_even_by_force),
+        TEST(test_cleanup__of_one_that_was_delivered_the_status_goes),
         TEST(test_cleanup__complete_disks_go_when_asked_for),
         TEST(test_cleanup__a_disk_that_a_vm_names_stays),
         TEST(test_cleanup__what_is_owned_stays_with_its_owner),

@@ -98,10 +98,32 @@ static void test_owned_judge__knows_all_kinds(void **state)
 #define PATH_SECRETS "/api/v1/namespaces/prod/secrets"
 #define PATH_DVS     "/apis/cdi.kubevirt.io/v1beta1/namespaces/prod/datavolumes"
 #define PATH_CLAIMS  "/api/v1/namespaces/prod/persistentvolumeclaims"
+#define PATH_SNAPS   "/apis/snapshot.storage.k8s.io/v1/namespaces/prod/volumesnapshots"
+#define PATH_MAPS    "/api/v1/namespaces/prod/configmaps"
 #define PATH_VMS     "/apis/kubevirt.io/v1/namespaces/prod/virtualmachines"
 #define BY_IMPORT                                                                                  \
     "labelSelector=app.kubernetes.io%2Fmanaged-by%20in%20%28vmferry%2Ccdi-controller%29%2C"        \
     "vmferry.io%2Fimport%3Dweb"
+
+#define FORBIDDEN "{\"kind\":\"Status\",\"message\":\"User x cannot list this\",\"code\":403}"
+
+static void test_owned_mark__tells_a_warm_migration_from_an_import(void **state)
+{
+    (void)state;
+    struct vf_owner mine = {.import = "web", .source_uuid = "u"};
+    cJSON *cold = vf_json_new_object(), *warm = vf_json_new_object();
+    vf_owned_mark(cold, &mine, VF_OWNED_FILLING);
+    mine.warm = true;
+    vf_owned_mark(warm, &mine, VF_OWNED_FILLING);
+    assert_false(vf_owned_is_warm(cold));
+    assert_true(vf_owned_is_warm(warm));
+    assert_int_equal(vf_owned_judge(warm, &mine), VF_OWNED_UNFINISHED);
+    cJSON_Delete(cold);
+    cJSON_Delete(warm);
+    cJSON *other = parse("{\"metadata\":{\"labels\":{\"vmferry.io/migration\":\"warm\"}}}");
+    assert_false(vf_owned_is_warm(other));
+    cJSON_Delete(other);
+}
 
 static void test_owned_list__goes_over_all_kinds(void **state)
 {
@@ -118,6 +140,8 @@ static void test_owned_list__goes_over_all_kinds(void **state)
          .query = BY_IMPORT,
          .body = VF_TEST_LIST("{\"metadata\":{\"name\":\"c\"}},"
                               "{\"metadata\":{\"name\":\"d\"}}")},
+        {.path = PATH_SNAPS, .status = 403, .body = FORBIDDEN},
+        {.path = PATH_MAPS, .query = BY_IMPORT, .body = VF_TEST_LIST("")},
         {.path = PATH_VMS, .query = BY_IMPORT, .body = VF_TEST_LIST("")},
         {0},
     };
@@ -144,6 +168,8 @@ static void test_owned_list__of_all_imports_asks_for_the_label(void **state)
         {.path = PATH_SECRETS, .body = VF_TEST_LIST("")},
         {.path = PATH_DVS, .body = VF_TEST_LIST("")},
         {.path = PATH_CLAIMS, .body = VF_TEST_LIST("")},
+        {.path = PATH_SNAPS, .status = 404, .body = "404 page not found"},
+        {.path = PATH_MAPS, .body = VF_TEST_LIST("")},
         {.path = PATH_VMS, .body = VF_TEST_LIST("")},
         {0},
     };
@@ -310,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_owned_mark__adds_and_replaces),
         cmocka_unit_test(test_owned_mark__without_state_and_source),
         cmocka_unit_test(test_owned_judge__knows_all_kinds),
+        cmocka_unit_test(test_owned_mark__tells_a_warm_migration_from_an_import),
         cmocka_unit_test(test_owned_list__goes_over_all_kinds),
         cmocka_unit_test(test_owned_list__of_all_imports_asks_for_the_label),
         cmocka_unit_test(test_owned_list__without_rights_names_them),
