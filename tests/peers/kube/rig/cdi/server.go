@@ -14,6 +14,7 @@ import (
 
 	"vmferry/tests/peers/kube/rig/host"
 	"vmferry/tests/peers/kube/rig/process"
+	"vmferry/tests/peers/kube/rig/relay"
 )
 
 const (
@@ -61,7 +62,7 @@ func (s *server) openAPI(ctx context.Context) error {
 		return err
 	}
 	s.h.Go(ctx, s.name+" to the API server", func(ctx context.Context) error {
-		return forward(ctx, listener, dialHost(address))
+		return relay.Forward(ctx, listener, relay.Dial(address))
 	})
 	return nil
 }
@@ -73,18 +74,11 @@ func (s *server) openServer(ctx context.Context, address string) error {
 		return err
 	}
 	s.h.Go(ctx, "to "+s.name, func(ctx context.Context) error {
-		return forward(ctx, listener, func(ctx context.Context) (net.Conn, error) {
+		return relay.Forward(ctx, listener, func(ctx context.Context) (net.Conn, error) {
 			return s.sandbox.dial(ctx, net.JoinHostPort("127.0.0.1", serverPort))
 		})
 	})
 	return nil
-}
-
-func dialHost(address string) dialFunc {
-	return func(ctx context.Context) (net.Conn, error) {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, "tcp4", address)
-	}
 }
 
 // start starts the program, and again whenever it ends: cdi-controller does when it cannot renew its

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"vmferry/tests/peers/kube/rig/host"
+	"vmferry/tests/peers/kube/rig/relay"
 )
 
 // lookup is the cluster's DNS for headless services, which those of upload servers are: the addresses
@@ -109,7 +110,7 @@ func (n *podNetwork) reach(ctx context.Context, pod net.IP) (net.IP, error) {
 	}
 	n.reached[seen.String()] = true
 	n.h.Go(ctx, "cdi-uploadproxy to "+pod.String(), func(ctx context.Context) error {
-		return forward(ctx, listener, dialHost(net.JoinHostPort(pod.String(), serverPort)))
+		return relay.Forward(ctx, listener, relay.Dial(net.JoinHostPort(pod.String(), serverPort)))
 	})
 	return seen, nil
 }

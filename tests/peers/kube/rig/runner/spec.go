@@ -3,6 +3,8 @@ package runner
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -19,6 +21,9 @@ const imagePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 // uploadServerImage is that of CDI's upload server. It listens on fixed ports of all addresses unless
 // told otherwise; its own environment variable gives each pod its address.
 const uploadServerImage = "cdi-uploadserver"
+
+// importEndpoint names the source to CDI's importer (pkg/common, ImporterEndpoint).
+const importEndpoint = "IMPORTER_ENDPOINT"
 
 // diskGroup owns block devices where the container runtime does not give them away.
 const diskGroup = 6
@@ -48,6 +53,7 @@ func (c *container) makeSpec(ctx context.Context, program, root, messages string
 		return nil, err
 	}
 	spec.Env = c.baseEnvironment(object, identity.uid, vars)
+	spec.Reach = endpoints(vars)
 	c.setCommand(spec, program, vars)
 	if err := c.addMounts(spec, object, vars, messages); err != nil {
 		return nil, err
@@ -85,6 +91,20 @@ func (c *container) baseEnvironment(object *corev1.Pod, uid int, vars []variable
 		list = append(list, v.name+"="+v.value)
 	}
 	return list
+}
+
+// endpoints is where CDI's importer reads from, when that is on this machine: the one thing that it
+// needs a network for.
+func endpoints(vars []variable) []string {
+	for _, v := range vars {
+		if v.name != importEndpoint {
+			continue
+		}
+		if url, err := url.Parse(v.value); err == nil && net.ParseIP(url.Hostname()).IsLoopback() && url.Port() != "" {
+			return []string{url.Host}
+		}
+	}
+	return nil
 }
 
 func (p *pod) addressNow() string {

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,6 +134,28 @@ func TestOfflineHasALoopbackOnly(t *testing.T) {
 	spec := newSpec(t, "/bin/sh", "-c", "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '; cat /sys/class/net/lo/flags")
 	spec.Offline = true
 	expect(t, spec, 0, "lo\n0x9\n")
+}
+
+func TestOfflineReachesWhatItIsTold(t *testing.T) {
+	server, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() {
+		for {
+			conn, err := server.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("hello\n"))
+			conn.Close()
+		}
+	}()
+	_, port, _ := net.SplitHostPort(server.Addr().String())
+	spec := newSpec(t, "/bin/bash", "-c", "cat </dev/tcp/127.0.0.1/"+port)
+	spec.Offline, spec.Reach = true, []string{server.Addr().String()}
+	expect(t, spec, 0, "hello\n")
 }
 
 func TestReasonsWhyThereIsNoContainer(t *testing.T) {

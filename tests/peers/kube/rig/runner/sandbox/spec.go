@@ -26,6 +26,8 @@ type Spec struct {
 	Groups []int `json:"groups"`
 	// Offline gives it a network with a loopback device only, else it has the machine's.
 	Offline bool `json:"offline"`
+	// Reach are addresses (host and port) of the machine's loopback device that it has all the same.
+	Reach []string `json:"reach"`
 	// Capabilities is the bounding set, which root has and others may get from a file's.
 	Capabilities    []string `json:"capabilities"`
 	NoNewPrivileges bool     `json:"no_new_privileges"`

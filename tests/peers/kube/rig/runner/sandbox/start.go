@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ const startErrorLimit = 4096
 // Container is one that runs, or ran.
 type Container struct {
 	command *exec.Cmd
+	leave   context.CancelFunc // what it reaches of the machine's network
 }
 
 // Start returns once the container's program was executed, or with the reason why not.
@@ -55,13 +57,20 @@ func Start(spec *Spec, stdout, stderr *os.File) (*Container, error) {
 	}
 	specReader.Close()
 	errorWriter.Close()
-	c := &Container{command: command}
-	err = json.NewEncoder(specWriter).Encode(spec)
+	ctx, leave := context.WithCancel(context.Background())
+	c := &Container{command: command, leave: leave}
+	if spec.Offline {
+		err = reach(ctx, command.Process.Pid, spec.Reach)
+	}
+	if err == nil {
+		err = json.NewEncoder(specWriter).Encode(spec)
+	}
 	specWriter.Close()
 	text, readErr := io.ReadAll(io.LimitReader(errorReader, startErrorLimit))
 	if len(text) > 0 || readErr != nil || err != nil {
 		_ = c.Signal(unix.SIGKILL)
 		_ = command.Wait()
+		leave()
 		if len(text) > 0 {
 			return nil, errors.New(string(text))
 		}
@@ -85,6 +94,7 @@ func (c *Container) Signal(signal syscall.Signal) error {
 // All other processes of the container have ended too.
 func (c *Container) Wait() int {
 	_ = c.command.Wait()
+	c.leave()
 	status := c.command.ProcessState.Sys().(syscall.WaitStatus)
 	if status.Signaled() {
 		return 128 + int(status.Signal())

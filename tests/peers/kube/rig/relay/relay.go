@@ -1,4 +1,5 @@
-package cdi
+// Package relay passes TCP connections on, between networks that do not see each other.
+package relay
 
 import (
 	"context"
@@ -8,13 +9,22 @@ import (
 	"sync"
 )
 
-type dialFunc func(ctx context.Context) (net.Conn, error)
+// DialFunc makes the connection that an accepted one is passed on to; both are TCP.
+type DialFunc func(ctx context.Context) (net.Conn, error)
 
-// forward passes connections on until ctx ends. It owns the listener.
+// Dial is of an address of the network that this process is in.
+func Dial(address string) DialFunc {
+	return func(ctx context.Context) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "tcp4", address)
+	}
+}
+
+// Forward passes connections on until ctx ends. It owns the listener.
 //
 // Clients see what they would see without it: the end of one direction is passed on as such, and a
 // connection that was broken or refused is reset.
-func forward(ctx context.Context, listener net.Listener, dial dialFunc) error {
+func Forward(ctx context.Context, listener net.Listener, dial DialFunc) error {
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
 	defer stop()
 	for {

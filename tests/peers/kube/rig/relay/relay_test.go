@@ -1,4 +1,4 @@
-package cdi
+package relay
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ func forwarded(t *testing.T, serve func(*net.TCPConn)) *net.TCPConn {
 			serve(conn.(*net.TCPConn))
 		}
 	}()
-	client, err := net.Dial("tcp4", forwarder(t, dialHost(server.Addr().String())))
+	client, err := net.Dial("tcp4", forwarder(t, Dial(server.Addr().String())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,12 +32,12 @@ func forwarded(t *testing.T, serve func(*net.TCPConn)) *net.TCPConn {
 }
 
 // forwarder is the address of one that lives as long as the test.
-func forwarder(t *testing.T, dial dialFunc) string {
+func forwarder(t *testing.T, dial DialFunc) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	listener := listenLocal(t)
 	ended := make(chan error)
-	go func() { ended <- forward(ctx, listener, dial) }()
+	go func() { ended <- Forward(ctx, listener, dial) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -94,7 +94,7 @@ func TestForwardPassesAReset(t *testing.T) {
 func TestForwardResetsWhenNobodyListens(t *testing.T) {
 	nobody := listenLocal(t)
 	nobody.Close()
-	client, err := net.Dial("tcp4", forwarder(t, dialHost(nobody.Addr().String())))
+	client, err := net.Dial("tcp4", forwarder(t, Dial(nobody.Addr().String())))
 	if err == nil { // or the reset came before Dial had looked
 		defer client.Close()
 		_, err = io.ReadAll(client)
