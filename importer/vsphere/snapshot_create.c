@@ -236,6 +236,7 @@ static int attempt(struct creation *c, char **ret_moref, bool *ret_open, struct 
         if (rc == VF_CANCELLED) {
             undo(c, task, err);
         }
+        *ret_open = rc == VF_RETRY && err && vf_fault_is(*err, VF_TASK_REASON_LOST);
         return rc;
     }
     bool refused = err && *err && vf_error_reason(*err);

@@ -16,6 +16,7 @@ struct waiting {
     const struct vf_task_wait *wait;
     const char *what;
     char *result;
+    bool failed; /* the task itself said so */
 };
 
 static void report(const struct waiting *t, const xmlNode *info)
@@ -52,6 +53,7 @@ static int on_info(void *opaque, const char *path, const xmlNode *info, bool *re
     }
     if (strcmp(state, "error") == 0) {
         struct vf_fault f = {0};
+        t->failed = true;
         vf_fault_parse_localized(vf_xml_child(info, VF_VIM_NS, "error"), &f);
         int rc = vf_fault_set_error(err, &f, t->what);
         vf_fault_release(&f);
@@ -59,6 +61,13 @@ static int on_info(void *opaque, const char *path, const xmlNode *info, bool *re
     }
     report(t, info);
     return 0;
+}
+
+static int lose(const struct waiting *t, struct vf_error **err)
+{
+    vf_error_set(err, VF_RETRY, "cannot %s: vSphere does not know its task any more", t->what);
+    vf_error_set_reason(err, VF_TASK_REASON_LOST);
+    return VF_RETRY;
 }
 
 int vf_task_wait(struct vf_vsphere *vs, const char *task_moref, const char *what,
@@ -75,11 +84,17 @@ int vf_task_wait(struct vf_vsphere *vs, const char *task_moref, const char *what
                          .grace_ms = wait->grace_ms ? wait->grace_ms : DEFAULT_GRACE_MS,
                          .change = on_info,
                          .opaque = &t};
-    int rc = vf_watch_run(vs, &w, err);
+    struct vf_error *e = NULL;
+    int rc = vf_watch_run(vs, &w, &e);
     if (rc == 0 && ret_result) {
         *ret_result = vf_take(t.result);
     }
     free(t.result);
+    if (vf_fault_is(e, "ManagedObjectNotFound") && !t.failed) {
+        vf_error_free(e);
+        return lose(&t, err);
+    }
+    vf_error_move(err, &e);
     return rc;
 }
 

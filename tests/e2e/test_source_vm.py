@@ -22,6 +22,7 @@ def simulator(start_simulator, tmp_path_factory):
         return vm(name, "/test", disks, **{"power": "on", "cbt": True, **more})
 
     names = ["life", "lost", "quiesce", "asks", "slow", "hangs", "busy", "crash", "full", "merge"]
+    names += ["restart", "moves"]
     vms = [machine(name) for name in names]
     vms += [
         machine("fresh", cbt=False),
@@ -168,6 +169,43 @@ def test_lost_sessions__are_made_good(sim, open_vm):
     source.good("note", "x")
     source.good("note", "-")
     assert power(sim, "lost") == "on" and snapshots(sim, "lost") == []
+
+
+@pytest.mark.parametrize("mode", ["refuse", "503"])
+def test_restarts_of_vcenter__are_survived(sim, open_vm, mode):
+    """In the middle of what a host does: its task is lost, and it goes on."""
+    source = open_vm("restart")
+    methods = ("CreateSnapshot_Task", "RemoveSnapshot_Task", "PowerOnVM_Task")
+    sim.control("POST", "/options", {"task_delay_ms": dict.fromkeys(methods, 1500)})
+    for call, method in zip(("snapshot", "remove", "power_on"), methods):
+        if call == "power_on":
+            source.good("shut_down")
+        source.send(call)
+        wait_until(lambda: state(sim, "restart")["busy"], 20, "the task")
+        sim.control("POST", "/restart", {"seconds": 1, "mode": mode})
+        answer = source.answer()
+        assert "code" not in answer, answer
+        assert asked(sim, method) <= 2
+        assert len(snapshots(sim, "restart")) == (1 if call == "snapshot" else 0)
+    assert power(sim, "restart") == "on"
+    sim.control("POST", "/options", {"task_delay_ms": dict.fromkeys(methods, 20)})
+
+
+def test_moved_and_renamed_vm__is_the_same(sim, open_vm):
+    source = open_vm("moves")
+    before = source.good("snapshot")
+    source.good("remove")
+    sim.control("POST", "/vmotion", {"vm": "moves", "datastore": "nfs tier 2"})
+    sim.control("POST", "/rename", {"vm": "moves", "name": "moved"})
+    seen = source.good("look")
+    assert seen["name"] == "moved" and seen["host"] != before["frozen"]["host"]
+    assert "was called" in seen["told"]
+    after = source.good("snapshot")
+    assert after["frozen"]["host"] == seen["host"]
+    answer = source.good("areas", 0, before["frozen"]["change_ids"][0])
+    assert answer["why"] == 0 and answer["total"] == 0
+    source.good("remove")
+    assert snapshots(sim, "moved") == []
 
 
 def test_quiescing__that_fails_is_told_once_and_not_tried_again(sim, open_vm):

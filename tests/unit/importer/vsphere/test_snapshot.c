@@ -40,6 +40,7 @@ enum script {
     TASK_FAILS,
     BUSY_ONCE,
     COLLECTOR_LOST,
+    TASK_LOST, /* vCenter was restarted, the host went on */
     REMOVAL_FINDS_NONE,
 };
 
@@ -62,6 +63,7 @@ static const char *look(struct plan *p, unsigned nth, unsigned creations)
     (void)creations;
     switch (p->script) {
     case LOST_AFTER_MAKING:
+    case TASK_LOST:
         return nth > 1 ? ours : none;
     case LOST_WHILE_MAKING:
         return nth == 1 ? none : nth == 2 ? running : ours;
@@ -120,6 +122,8 @@ static const char *play(const struct vf_test_soap_call *c, void *opaque)
         return look(p, c->nth, creations);
     } else if (strcmp(c->method, "CreatePropertyCollector") == 0) {
         return "<returnval type=\"PropertyCollector\">pc-2</returnval>";
+    } else if (strcmp(c->method, "CreateFilter") == 0 && p->script == TASK_LOST) {
+        return VF_TEST_SOAP_FAULT "ManagedObjectNotFound";
     } else if (strcmp(c->method, "WaitForUpdatesEx") == 0) {
         return wait(p, c->nth);
     } else if (strcmp(c->method, "RemoveSnapshot_Task") == 0) {
@@ -205,6 +209,12 @@ static void test_snapshot_create__lost_collector_is_made_anew(void **state)
     assert_int_equal(run(COLLECTOR_LOST, NULL, 0, NULL), 1);
 }
 
+static void test_snapshot_create__lost_task_of_one_that_was_made(void **state)
+{
+    (void)state;
+    assert_int_equal(run(TASK_LOST, NULL, 0, NULL), 1);
+}
+
 static void test_snapshot_remove__gone_already_is_success(void **state)
 {
     (void)state;
@@ -262,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_create__full_datastore_is_space),
         cmocka_unit_test(test_snapshot_create__busy_vm_is_asked_again),
         cmocka_unit_test(test_snapshot_create__lost_collector_is_made_anew),
+        cmocka_unit_test(test_snapshot_create__lost_task_of_one_that_was_made),
         cmocka_unit_test(test_snapshot_remove__gone_already_is_success),
         cmocka_unit_test(test_snapshot_find__children_come_first),
     };
