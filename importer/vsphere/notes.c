@@ -1,5 +1,6 @@
 #include "importer/vsphere/notes.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,39 +27,77 @@
 
 static const char what_note[] = "write a note to the VM";
 
-/* The next paragraph of ours at or after `s`: its start, and in *ret_end what follows it and the
- * line ends that were put behind it. One without an end is not ours any more. */
+static bool is_line(const char *notes, const char *p)
+{
+    return p == notes || p[-1] == '\n';
+}
+
+/* The last line BEGIN from `from` on that ends at or before `to`. */
+static const char *find_begin(const char *from, const char *to)
+{
+    const char *found = NULL;
+    for (const char *p = from; (p = strstr(p, BEGIN)) && p + strlen(BEGIN) <= to + 1; p++) {
+        if (is_line(from, p)) {
+            found = p;
+        }
+    }
+    return found;
+}
+
+/* The next paragraph of ours: its start, and in *ret_end what follows it and the line ends that
+ * were put behind it. Of two beginnings the later one is ours: a person's has no end. */
 static const char *find_own(const char *notes, const char **ret_end)
 {
-    for (const char *p = notes; (p = strstr(p, BEGIN)); p++) {
-        if (p != notes && p[-1] != '\n') {
+    const char *from = notes;
+    for (const char *end = notes; (end = strstr(end, "\n" END)); end++) {
+        const char *rest = end + strlen("\n" END);
+        if (*rest && *rest != '\n') {
             continue;
         }
-        const char *end = strstr(p, "\n" END);
-        if (!end) {
-            return NULL;
+        const char *own = find_begin(from, end);
+        if (own) {
+            for (int i = 0; i < 2 && *rest == '\n'; i++) {
+                rest++;
+            }
+            *ret_end = rest;
+            return own;
         }
-        end += strlen("\n" END);
-        if (*end && *end != '\n') {
-            continue;
-        }
-        for (int i = 0; i < 2 && *end == '\n'; i++) {
-            end++;
-        }
-        *ret_end = end;
-        return p;
+        from = end + 1;
     }
     return NULL;
 }
 
+/* No line of the text may look like the marks. */
 static void put_text(struct vf_buf *b, const char *text)
 {
     vf_buf_puts(b, BEGIN);
-    for (; *text; text++) {
-        char c = (unsigned char)*text < 0x20 && *text != '\n' ? ' ' : *text;
+    for (const char *p = text; *p; p++) {
+        char c = (unsigned char)*p < 0x20 && *p != '\n' ? ' ' : *p;
+        if (c == '-' && is_line(text, p)) {
+            vf_buf_puts(b, " ");
+        }
         vf_buf_append(b, &c, 1);
     }
     vf_buf_puts(b, "\n" END);
+}
+
+/* False when there was none to take out. */
+static bool strip_once(struct vf_buf *notes)
+{
+    struct vf_buf rest;
+    const char *at = notes->data ? notes->data : "", *end = NULL, *own = find_own(at, &end);
+    if (!own) {
+        return false;
+    }
+    vf_buf_init(&rest, notes->max);
+    for (; own; own = find_own(at, &end)) {
+        vf_buf_append(&rest, at, (size_t)(own - at));
+        at = end;
+    }
+    vf_buf_puts(&rest, at);
+    vf_buf_release(notes);
+    *notes = rest;
+    return true;
 }
 
 char *vf_notes_compose(const char *notes, const char *text)
@@ -66,12 +105,9 @@ char *vf_notes_compose(const char *notes, const char *text)
     struct vf_buf rest, b;
     vf_buf_init(&rest, SIZE_MAX / 4);
     vf_buf_init(&b, SIZE_MAX / 4);
-    const char *at = notes ? notes : "", *end, *own;
-    while ((own = find_own(at, &end))) {
-        vf_buf_append(&rest, at, (size_t)(own - at));
-        at = end;
+    vf_buf_puts(&rest, notes ? notes : "");
+    while (strip_once(&rest)) { /* what stood around one may be another, put together */
     }
-    vf_buf_puts(&rest, at);
     if (text) {
         put_text(&b, text);
         vf_buf_puts(&b, rest.len ? "\n\n" : "");
