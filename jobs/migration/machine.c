@@ -175,7 +175,8 @@ static int track(struct vf_machine *m, struct vf_error **err)
     if (v->tracking && !v->stun_due) {
         return 0;
     }
-    if (v->stun_due && !m->p->may_stun) {
+    /* One that is off stands still anyway. */
+    if (v->stun_due && v->power != VF_POWER_OFF && !m->p->may_stun) {
         vf_error_set(err, VF_CONFLICT,
                      "changed-block tracking is off, and to switch it on the running VM has to "
                      "stand still for a moment");
@@ -350,7 +351,8 @@ int vf_machine_cancel(struct vf_world *w, bool discard, struct vf_error **err)
     int rc = 0;
     w->numbers = (struct vf_world_numbers){0};
     m.c = w->ops->checkpoint(w);
-    if (m.c->stage == VF_STAGE_CUTOVER) {
+    /* One without a disk may be none yet, or none any more. */
+    if (m.c->stage == VF_STAGE_CUTOVER || m.c->n_disks == 0) {
         rc = vf_machine_ask_accepted(&m, err);
         m.lingers = m.c->was_on && age_s(&m, m.c->updated) < RECENT_S;
     }

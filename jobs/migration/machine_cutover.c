@@ -80,13 +80,19 @@ void vf_machine_note_accepted(struct vf_machine *m)
     (void)vf_inject("machine.delivered", NULL);
 }
 
-/* It is idempotent. Not undone before it is sure that nothing came of it. */
+/* It is idempotent. Not undone before it is sure that nothing came of it. Each time right after a
+ * look: what a source that is on writes is in no round. */
 static int deliver(struct vf_machine *m, struct vf_error **err)
 {
     vf_machine_tell(m, VF_PHASE_DELIVERING, "making the new VM", NULL, NULL);
     for (unsigned tries = 1;; tries++) {
         struct vf_error *e = NULL, *unsure = NULL;
-        int rc = m->w->ops->deliver(m->w, &e);
+        int rc = check_off(m, &e);
+        if (rc) {
+            vf_error_move(err, &e);
+            return rc;
+        }
+        rc = m->w->ops->deliver(m->w, &e);
         if (rc == 0) {
             return 0;
         }
@@ -130,15 +136,11 @@ int vf_machine_cut_over(struct vf_machine *m, struct vf_error **err)
         rc = vf_machine_round(m, VF_ROUND_LAST, err);
     }
     if (rc == 0) {
-        rc = check_off(m, err);
-    }
-    if (rc == 0) {
         rc = deliver(m, err);
     }
     if (rc) {
         return vf_error_wrap(err, rc, "cutover");
     }
-    m->seen_off = true;
     vf_machine_note_accepted(m);
     return 0;
 }
@@ -148,9 +150,18 @@ int vf_machine_cut_over(struct vf_machine *m, struct vf_error **err)
 /* Both must never run. */
 static int check_still_off(struct vf_machine *m, struct vf_error **err)
 {
-    int rc = vf_machine_look(m, err);
+    struct vf_error *e = NULL;
+    int rc = vf_machine_look(m, &e);
+    for (unsigned tries = 1; rc == VF_RETRY && tries < vf_machine_max_tries(m); tries++) {
+        vf_error_clear(&e);
+        m->w->ops->rest(m->w, vf_machine_backoff_ms(m, tries));
+        rc = vf_machine_look(m, &e);
+    }
+    vf_error_move(err, &e);
     if (rc) {
-        return vf_error_wrap(err, rc, "the new VM is not started before the source is seen off");
+        vf_error_hint(err, "run the same command again; or see yourself that the source is off, "
+                           "and start the new VM");
+        return vf_error_wrap(err, rc, "it cannot be seen whether the source is off");
     }
     if (m->view.power == VF_POWER_OFF) {
         return 0;
@@ -166,8 +177,7 @@ static int check_still_off(struct vf_machine *m, struct vf_error **err)
 static void start(struct vf_machine *m, struct vf_error **e)
 {
     struct vf_error *more = NULL;
-    if (check_still_off(m, &more) == 0 || (m->seen_off && m->view.power == VF_POWER_OFF)) {
-        vf_error_clear(&more);
+    if (check_still_off(m, &more) == 0) {
         vf_machine_tell(m, VF_PHASE_STARTING, "the new VM is accepted", NULL, NULL);
         (void)m->w->ops->start(m->w, &more);
     }

@@ -32,7 +32,6 @@ struct vf_machine {
     bool lingers; /* the guest may still go down, though nobody waits for it */
     bool stopped; /* the source was shut down in this run, at stop_ms */
     int64_t stop_ms;
-    bool seen_off;     /* just before deliver */
     bool accepted;     /* the new VM */
     bool unknown;      /* nobody can tell whether it was */
     bool left;         /* something could not be undone */
