@@ -304,7 +304,9 @@ static int open_disk(struct vf_warm_target *base, size_t index, uint64_t size_by
         return vf_error_wrap(err, rc, "claim \"%s\"", d->claim);
     }
     d->size_bytes = size_bytes;
-    vf_claim_sink_set_cancel(*ret_sink, cancel);
+    /* The sink outlives the round, and with it `cancel`. */
+    vf_claim_sink_set_cancel(*ret_sink, base->im->cancel);
+    (void)cancel;
     return 0;
 }
 
