@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from harness import cli  # noqa: E402
 from harness.disks import MIB, cached_disk  # noqa: E402
 from harness.simulator import Simulator  # noqa: E402
+from harness.warm import QUICK, WarmRun, warm_vm  # noqa: E402
 
 TOP = pathlib.Path(__file__).parents[2]
 BUILD_SIMULATOR = """
@@ -244,6 +245,29 @@ def vmferry(start):
         return start(*arguments, **more).wait(timeout)
 
     return run
+
+
+@pytest.fixture
+def warm(start_simulator, start, tmp_path):
+    """warm(ARGUMENT..., image_format="raw", options=QUICK, **spec): a WarmRun of a VM of its own on
+    a simulator of its own, which ends with the test: its guest would write on and on."""
+    made = []
+
+    def make(*arguments, image_format="raw", options=QUICK, readable=False, **spec):
+        folder = tmp_path / f"source-{len(made)}"
+        folder.mkdir()
+        delays = ["--task-delay", "20ms", "--shutdown-delay", "200ms"]
+        simulator = start_simulator("warm", *delays, *arguments, vms=[warm_vm(folder, **spec)])
+        if readable:
+            simulator.control("POST", "/options", {"folder_locked": False})
+        made.append(simulator)
+        return WarmRun(
+            simulator, start, tmp_path / "out", image_format=image_format, options=options
+        )
+
+    yield make
+    for simulator in made:
+        simulator.stop()
 
 
 @pytest.fixture

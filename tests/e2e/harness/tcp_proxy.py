@@ -17,6 +17,7 @@ class TcpProxy:
         self._address = self._listener.getsockname()
         self.url = f"{where.scheme}://127.0.0.1:{self._address[1]}"
         self.connections = 0  # that were let through
+        self.answered = 0  # bytes that the peer sent
         self._open = set()
         self._lock = threading.Lock()
 
@@ -66,16 +67,18 @@ class TcpProxy:
                     self._open.update(ends)
                     self.connections += 1
                 try:
-                    _pump(ends)
+                    self._pump(ends, peer)
                 finally:
                     with self._lock:
                         self._open.difference_update(ends)
 
-
-def _pump(ends):
-    while True:
-        for end in select.select(list(ends), [], [], 600)[0]:
-            data = end.recv(65536)
-            if not data:
-                return
-            ends[end].sendall(data)
+    def _pump(self, ends, peer):
+        while True:
+            for end in select.select(list(ends), [], [], 600)[0]:
+                data = end.recv(65536)
+                if not data:
+                    return
+                if end is peer:
+                    with self._lock:
+                        self.answered += len(data)
+                ends[end].sendall(data)

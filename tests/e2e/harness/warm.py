@@ -139,15 +139,20 @@ class WarmRun:
                 raise AssertionError(f"it ended before {what}: {self.process.wait()}")
             return None
 
-        return wait_until(look, timeout, f"{what}; it is {self.status()}")
+        try:
+            return wait_until(look, timeout, what)
+        except AssertionError as late:
+            raise AssertionError(
+                f"{late}; it is {self.status()}\n{self.process.err_so_far()[-3000:]}"
+            ) from None
 
     def wait_phase(self, *phases, timeout=60):
         return self._wait(lambda s: s["phase"] in phases, timeout, f"phase {phases}")
 
     def wait_round(self, number, timeout=60):
-        """Until that round is over, and the next has not begun."""
+        """Until that round is over. The next may follow without a pause."""
         return self._wait(
-            lambda s: s["round"] >= number and s["phase"] == "waiting",
+            lambda s: s["round"] > number or (s["round"] == number and s["phase"] == "waiting"),
             timeout,
             f"the end of round {number}",
         )
