@@ -80,9 +80,8 @@ static int parse_disk(const cJSON *json, size_t index, struct vf_record_disk *d,
     d->label = vf_xstrdup(vf_json_string(json, "label"));
     d->source = vf_xstrdup(vf_json_string(json, "source"));
     bool sized = vf_json_u64(json, "sizeBytes", &d->size_bytes);
-    if (!d->file || !d->format || !d->digest || !sized) {
-        return vf_error_set(err, VF_INVALID, "disk %zu lacks file, format, sizeBytes or digest",
-                            index);
+    if (!d->file || !d->format || !sized) {
+        return vf_error_set(err, VF_INVALID, "disk %zu lacks file, format or sizeBytes", index);
     }
     if (!d->file[0] || strchr(d->file, '/') || strcmp(d->file, "..") == 0 ||
         strcmp(d->file, ".") == 0) {

@@ -15,7 +15,7 @@
 struct vf_record_disk {
     char *file;   /* name within the folder */
     char *format; /* "raw", "qcow2" */
-    char *digest; /* digest.h */
+    char *digest; /* digest.h; NULL: none was taken */
     char *label;  /* "Hard disk 1"; may be NULL */
     char *source; /* file on the source; may be NULL */
     uint64_t size_bytes;

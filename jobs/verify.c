@@ -19,6 +19,11 @@ static int verify_disk(const char *dir, const struct vf_record *record, size_t i
     struct vf_progress progress = {.total_bytes = d->size_bytes};
     struct vf_disk *disk = NULL;
 
+    if (!d->digest) {
+        return vf_error_set(err, VF_MISSING,
+                            "nothing says what \"%s\" must hold: it was copied without a digest",
+                            path);
+    }
     int rc = vf_image_open(path, d->format, &disk, NULL, err);
     if (rc) {
         return rc;

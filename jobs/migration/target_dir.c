@@ -183,26 +183,51 @@ static void remember(struct target_dir *t, const struct vf_checkpoint *c)
     }
 }
 
+static const char *identity_of(const struct vf_vm *vm)
+{
+    return vm->instance_uuid && *vm->instance_uuid ? vm->instance_uuid : vm->moref;
+}
+
+static bool has_record(const struct target_dir *t)
+{
+    char *vf_autofree path = vf_dir_join(t->dir, VF_RECORD_NAME);
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
+/* A checkpoint that cannot be read makes the copies that it described worthless to anybody; not
+ * so an import that was finished over them, or what a later vmferry understands. */
+static int judge_unreadable(const struct target_dir *t, int rc, struct vf_error **err)
+{
+    if (rc == VF_INVALID && (!has_record(t) || t->base.im->options->overwrite)) {
+        vf_error_clear(err);
+        return 0;
+    }
+    rc = vf_error_wrap(err, rc, "cannot tell which VM's disks \"%s\" holds", t->base.place);
+    vf_error_hint(err,
+                  "give another target, or remove what is there with \"vmferry cancel dir:%s "
+                  "--discard\"",
+                  t->base.place);
+    return rc;
+}
+
 /* Whatever is here is of an earlier run for the same VM, or there is nothing. */
 static int check_owner(struct target_dir *t, const struct vf_vm *vm, struct vf_error **err)
 {
     struct vf_checkpoint c = {0};
     struct vf_error *e = NULL;
+    const char *identity = identity_of(vm);
     int rc = vf_checkpoint_load(t->base.store, &c, &e);
     if (rc == VF_MISSING) {
         vf_error_clear(&e);
         return check_no_import(t, err);
     }
     if (rc) {
-        rc = vf_error_wrap(&e, rc, "cannot tell which VM's disks \"%s\" holds", t->base.place);
-        vf_error_hint(&e,
-                      "give another target, or remove what is there with \"vmferry cancel dir:%s "
-                      "--discard\"",
-                      t->base.place);
+        rc = judge_unreadable(t, rc, &e);
         vf_error_move(err, &e);
         return rc;
     }
-    if (vm->instance_uuid && strcasecmp(vm->instance_uuid, c.instance_uuid) == 0) {
+    if (identity && strcasecmp(identity, c.instance_uuid) == 0) {
         remember(t, &c);
     } else {
         rc = refuse_other_vm(t, &c, err);
@@ -225,7 +250,7 @@ static int prepare(struct vf_warm_target *base, const struct vf_vm *vm, struct v
         im->name = im->options->name ? vf_name_to_label(im->options->name, VF_NAME_VM_MAX)
                                      : vf_name_of_vm(vm);
     }
-    vf_replace_string(&t->uuid, vm->instance_uuid);
+    vf_replace_string(&t->uuid, identity_of(vm));
     name_disks(t, vm);
     bool ours = false;
     rc = t->delivered ? 0 : vf_dir_claim(t->dir, VF_CHECKPOINT_NAME, &ours, err);
@@ -317,23 +342,23 @@ static int deliver(struct vf_warm_target *base, const struct vf_vm *vm, struct v
     return rc ? rc : vf_dir_files_commit(&t->files, vm, err);
 }
 
-/* Images of an earlier import that lies here are not noted as ours: they had their names before. */
+/* Images of an earlier import that lies here are not noted as ours: they had their names before.
+ * Where nobody can say any more which VM it was about, the names alone decide. */
 static int fetch_accepted(struct vf_warm_target *base, bool *ret_accepted, struct vf_error **err)
 {
     struct target_dir *t = (struct target_dir *)base;
     struct vf_checkpoint c = {0};
     struct vf_record r = {0};
-    char *vf_autofree path = vf_dir_join(t->dir, VF_RECORD_NAME);
-    struct stat st;
     *ret_accepted = false;
-    if (lstat(path, &st) != 0) {
+    if (!has_record(t)) {
         return 0;
     }
     int rc = vf_record_load(t->base.place, &r, err);
     if (rc == 0 && !t->uuid && vf_checkpoint_load(base->store, &c, NULL) == 0) {
         vf_replace_string(&t->uuid, c.instance_uuid);
     }
-    bool ours = rc == 0 && t->uuid && r.instance_uuid && strcasecmp(t->uuid, r.instance_uuid) == 0;
+    const char *identity = r.instance_uuid ? r.instance_uuid : r.moref;
+    bool ours = rc == 0 && (!t->uuid || (identity && strcasecmp(t->uuid, identity) == 0));
     for (size_t i = 0; i < r.n_disks; i++) {
         ours = ours && vf_dir_is_noted(t->dir, r.disks[i].file);
     }

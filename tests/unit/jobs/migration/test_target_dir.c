@@ -174,15 +174,19 @@ static const char *const points[] = {
     "image.write",     "qcow2.header",    "qcow2.reopen",  "place.committed", "board.publish",
     "checkpoint.save", "checkpoint.saved"};
 
-/* Of the many passes every so many; over an earlier import, of those before the cutover a few. */
+/* Of the many passes every so many; over an earlier import only what is done in the folder. 0:
+ * none. */
 static unsigned stride_of(const char *point, bool over_earlier)
 {
     bool folder = strncmp(point, "dir.", 4) == 0 || strncmp(point, "place.", 6) == 0;
-    unsigned stride = strcmp(point, "image.write") == 0 ? 97 : folder ? 1 : 3;
-    return over_earlier && !folder ? 10 * stride : stride;
+    unsigned stride = strcmp(point, "image.write") == 0 ? 297 : 7;
+    if (folder) {
+        return over_earlier ? 2 : 1;
+    }
+    return over_earlier ? 0 : stride;
 }
 
-/* Killed there, and again in the cutover of the second run; the third ends well. */
+/* Killed there, and maybe again in the cutover of the second run; the next one ends well. */
 static bool kill_and_go_on(const char *what, const char *dir, enum vf_format format,
                            const char *point, unsigned nth, const char *second)
 {
@@ -194,7 +198,9 @@ static bool kill_and_go_on(const char *what, const char *dir, enum vf_format for
         assert_int_equal(rc, 0);
         return false;
     }
-    run_killed(what, dir, format, second, &again);
+    if (second) {
+        run_killed(what, dir, format, second, &again);
+    }
     rc = run_killed(what, dir, format, "none:1:kill", &again);
     if (rc) { /* all was done but for the last word of it */
         struct vf_record r = {0};
@@ -208,19 +214,21 @@ static bool kill_and_go_on(const char *what, const char *dir, enum vf_format for
 static void kill_everywhere(const char *what, bool over_earlier)
 {
     static const char *const seconds[] = {"dir.recorded:1:kill", "place.committed:9:kill",
-                                          "place.revoked:1:kill", "none:1:kill"};
+                                          "place.revoked:1:kill", NULL};
     unsigned n = 0;
     for (unsigned f = 0; f < 2; f++) {
         for (unsigned p = 0; p < sizeof points / sizeof *points; p++) {
             unsigned step = stride_of(points[p], over_earlier);
-            bool struck = true;
+            bool struck = step > 0;
             for (unsigned nth = 1; struck; nth += step) {
                 char *dir = scratch_new();
                 if (over_earlier) {
                     assert_int_equal(migrate(dir, formats[f], false, NULL), 0);
                 }
                 put(dir, "other-disk-0.img");
-                struck = kill_and_go_on(what, dir, formats[f], points[p], nth, seconds[n++ % 4]);
+                struck = kill_and_go_on(what, dir, formats[f], points[p], nth,
+                                        n % 2 ? seconds[n / 2 % 4] : NULL);
+                n++;
                 assert_true(is_theirs(dir, "other-disk-0.img"));
                 unlink(scratch_path(dir, "other-disk-0.img"));
                 /* Killed in the very last word, when nobody comes to tidy up any more. */
@@ -278,10 +286,33 @@ static void test_target_dir__another_vm_is_refused_before_anything_is_touched(vo
     check_error(rc, &err, VF_CONFLICT, "holds a warm migration of another VM");
     folder_job_release(&j);
     assert_int_equal(count_files(dir), n);
+    assert_int_equal(discard(dir, NULL), 0);
+    assert_int_equal(count_files(dir), 0);
+    scratch_release(dir);
+}
+
+/* Copies of which nothing is known are copied anew; an import that was finished is no copy. */
+static void test_target_dir__an_unreadable_checkpoint_costs_a_copy(void **state)
+{
+    (void)state;
+    char *dir = broken_off(false);
+    struct vf_error *err = NULL;
     scratch_write_text(dir, VF_CHECKPOINT_NAME, "{}");
-    check_error(migrate(dir, VF_FORMAT_RAW, true, &err), &err, VF_INVALID,
+    check_error(migrate(dir, VF_FORMAT_RAW, false, &err), &err, VF_OK, "");
+    check_result(dir, VF_FORMAT_RAW);
+    scratch_release(dir);
+
+    dir = broken_off(true);
+    scratch_write_text(dir, VF_CHECKPOINT_NAME, "{}");
+    check_error(migrate(dir, VF_FORMAT_RAW, false, &err), &err, VF_INVALID,
                 "cannot tell which VM's disks");
-    assert_true(exists(dir, "web-disk-0.img.partial"));
+    assert_int_equal(discard(dir, NULL), 0);
+    assert_true(exists(dir, VF_RECORD_NAME));
+    assert_true(exists(dir, "web-disk-0.img"));
+    scratch_release(dir);
+
+    dir = broken_off(false);
+    scratch_write_text(dir, VF_CHECKPOINT_NAME, "{}");
     assert_int_equal(discard(dir, NULL), 0);
     assert_int_equal(count_files(dir), 0);
     scratch_release(dir);
@@ -475,6 +506,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_target_dir__a_migration_leaves_its_result_alone),
         cmocka_unit_test(test_target_dir__killed_anywhere_it_goes_on),
         cmocka_unit_test(test_target_dir__another_vm_is_refused_before_anything_is_touched),
+        cmocka_unit_test(test_target_dir__an_unreadable_checkpoint_costs_a_copy),
         cmocka_unit_test(test_target_dir__an_import_does_not_replace_a_migration),
         cmocka_unit_test(test_target_dir__a_migration_does_not_replace_an_import),
         cmocka_unit_test(test_target_dir__somebodys_file_is_not_taken),
