@@ -110,6 +110,20 @@ static void test_request__filter_and_wait(void **state)
                "<options><maxWaitSeconds>1</maxWaitSeconds></options></WaitForUpdatesEx>");
 }
 
+static void test_request__notes_in_schema_order(void **state)
+{
+    (void)state;
+    struct vf_buf b;
+    vf_buf_init(&b, 1 << 20);
+    vf_encode_annotate(&b, "vm-1", "2026-11-21T20:00:00Z", "a <b>\r\nc");
+    expect(&b, "<ReconfigVM_Task xmlns=\"urn:vim25\"><_this type=\"VirtualMachine\">vm-1</_this>"
+               "<spec><changeVersion>2026-11-21T20:00:00Z</changeVersion>"
+               "<annotation>a &lt;b&gt;&#13;\nc</annotation></spec></ReconfigVM_Task>");
+    vf_encode_annotate(&b, "vm-1", NULL, "");
+    expect(&b, "<ReconfigVM_Task xmlns=\"urn:vim25\"><_this type=\"VirtualMachine\">vm-1</_this>"
+               "<spec><annotation></annotation></spec></ReconfigVM_Task>");
+}
+
 static void test_request__snapshot_name_is_escaped_as_vsphere_wants(void **state)
 {
     (void)state;
@@ -196,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_request__container_view),
         cmocka_unit_test(test_request__retrieve_and_continue),
         cmocka_unit_test(test_request__filter_and_wait),
+        cmocka_unit_test(test_request__notes_in_schema_order),
         cmocka_unit_test(test_request__snapshot_name_is_escaped_as_vsphere_wants),
         cmocka_unit_test(test_request__change_tracking),
         cmocka_unit_test(test_request__lease_and_descriptor),
