@@ -426,6 +426,7 @@ static int shut_down(struct vf_world *w, struct vf_error **err)
         fake_world_violate(f, "the source is shut down a second time");
     }
     f->cut_over_ms = f->ms;
+    f->stale_ms = f->ms - f->state_ms;
     f->ms += f->shutdown_ms;
     if (c.linger) {
         f->linger = LINGER_CALLS;
@@ -554,12 +555,13 @@ static void copy_disk(struct fake_world *f, size_t i, const struct fake_snapshot
     store(f);
 }
 
-/* A request to cancel that comes within the next ms. */
-static bool is_cancel_due(const struct fake_world *f, int64_t ms)
+/* A request to cancel within the next ms: then it is that time. */
+static bool is_cancel_due(struct fake_world *f, int64_t ms)
 {
     for (size_t i = 0; i < FAKE_MAX_REQUESTS; i++) {
         if (!f->requests[i].given && f->requests[i].request.kind == VF_REQUEST_CANCEL &&
             f->requests[i].at_ms <= f->ms + ms) {
+            f->ms = f->requests[i].at_ms > f->ms ? f->requests[i].at_ms : f->ms;
             return true;
         }
     }

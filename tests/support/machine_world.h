@@ -151,7 +151,8 @@ struct fake_world {
     unsigned counts[FAKE_N_OPS];
     enum vf_migration_phase phase; /* as told last */
     unsigned warnings;
-    int64_t cut_over_ms; /* when the shutdown was asked for */
+    int64_t cut_over_ms; /* when the shutdown was asked for... */
+    int64_t stale_ms;    /* ...and how old the newest copied state was then */
     int64_t state_ms;    /* of the newest state that was copied */
 
     /* Of each call, which kinds of fault would make a difference: the rest, a bit a kind, is
