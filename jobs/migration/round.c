@@ -107,7 +107,7 @@ static int run_transport(struct vf_disks *d, struct vf_transport *transport, con
     size_t n = 0;
     for (size_t i = 0; i < d->n; i++) {
         struct vf_round_disk *rd = d->list[i];
-        if (has_todo(rd)) {
+        if (has_todo(rd) || (d->copies_itself && transport->last)) {
             disks[n++] = (struct vf_transport_disk){.index = i,
                                                     .disk = rd->frozen,
                                                     .todo = &rd->todo,

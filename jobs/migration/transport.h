@@ -32,7 +32,9 @@ enum vf_transport_kind {
 struct vf_transport_disk {
     size_t index;                  /* of the disk in the VM, and of its target */
     const struct vf_vm_disk *disk; /* as the snapshot froze it */
-    const struct vf_areas *todo;   /* what is to be copied; never empty */
+    /* What is to be copied; never empty, but in the last round of a transport that copies_itself:
+     * to end them, it is given all disks then. */
+    const struct vf_areas *todo;
     /* Takes what lies in `todo` and nothing else, every byte once, data or zero, in any order and
      * from several threads (VF_SINK_RANDOM, VF_SINK_PARALLEL). It counts progress and notes what
      * was flushed by itself. NULL with a transport that copies_itself. The caller flushes and frees
