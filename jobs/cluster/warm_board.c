@@ -18,7 +18,7 @@
 #define AWAY_TIMEOUT_S 10u
 #define END_TIMEOUT_MS 60000
 
-#define PUBLISH_MS   5000  /* between two of one phase */
+#define PUBLISH_MS   2000  /* between two of one phase */
 #define FETCH_MS     2000  /* between two looks for a request */
 #define HEARTBEAT_MS 15000 /* between two signs of life */
 /* Clocks of machines differ, and the API server may be away for a while. */

@@ -13,7 +13,7 @@ import uuid
 
 import pytest
 
-from harness import cli, rbac
+from harness import cli, rbac, vddk_image
 from harness.cluster import Cluster, Rig
 from harness.fault_proxy import FaultProxy
 
@@ -63,7 +63,9 @@ def cluster(rig_bin, tmp_path_factory):
         if not ready.exists():
             assert not folder.exists(), "the test cluster did not start: " + _tail(folder / "log")
             folder.mkdir()
-            rig = Rig(rig_bin, folder, "--image", f"vmferry={cli.VMFERRY}", die_with=die_with)
+            images = [f"vmferry={cli.VMFERRY}", f"vddk={vddk_image.write_program(folder / 'vddk')}"]
+            options = [option for image in images for option in ("--image", image)]
+            rig = Rig(rig_bin, folder, *options, die_with=die_with)
     kubeconfigs = tmp_path_factory.mktemp("kubeconfigs")
     yield Cluster(json.loads(ready.read_text()), kubeconfigs)
     if rig and not worker:
@@ -91,6 +93,16 @@ def namespace(cluster, request):
 @pytest.fixture
 def prod(cluster, namespace):
     """A namespace with the rights of deploy/rbac.yaml, for an account "importer"."""
+    rbac.install(cluster, namespace)
+    yield namespace
+    rbac.remove(cluster, namespace)
+
+
+@pytest.fixture
+def restricted(cluster, namespace):
+    """As prod, and it takes no pod with more rights than it needs."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.patch("v1/namespaces", namespace, {"metadata": {"labels": labels}})
     rbac.install(cluster, namespace)
     yield namespace
     rbac.remove(cluster, namespace)
