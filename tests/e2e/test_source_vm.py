@@ -191,6 +191,14 @@ def test_restarts_of_vcenter__are_survived(sim, open_vm, mode):
     sim.control("POST", "/options", {"task_delay_ms": dict.fromkeys(methods, 20)})
 
 
+def test_cleanup__is_tried_for_longer_than_a_call(sim, open_vm):
+    source = open_vm("restart")
+    source.good("snapshot")
+    sim.control("POST", "/restart", {"seconds": 18, "mode": "refuse"})
+    told = source.good("remove")["told"]
+    assert "trying again" in told and snapshots(sim, "restart") == []
+
+
 def test_moved_and_renamed_vm__is_the_same(sim, open_vm):
     source = open_vm("moves")
     before = source.good("snapshot")

@@ -122,11 +122,10 @@ static const char *play(const struct vf_test_soap_call *c, void *opaque)
         return look(p, c->nth, creations);
     } else if (strcmp(c->method, "CreatePropertyCollector") == 0) {
         return "<returnval type=\"PropertyCollector\">pc-2</returnval>";
-    } else if (strcmp(c->method, "CreateFilter") == 0 && p->script == TASK_LOST) {
-        return VF_TEST_SOAP_FAULT "ManagedObjectNotFound";
     } else if (strcmp(c->method, "WaitForUpdatesEx") == 0) {
         return wait(p, c->nth);
-    } else if (strcmp(c->method, "RemoveSnapshot_Task") == 0) {
+    } else if (strcmp(c->method, "RemoveSnapshot_Task") == 0 ||
+               (strcmp(c->method, "CreateFilter") == 0 && p->script == TASK_LOST)) {
         return VF_TEST_SOAP_FAULT "ManagedObjectNotFound";
     }
     return NULL;
