@@ -12,9 +12,14 @@
 #define DEFAULT_PARALLEL 4u
 #define BUSY_TIMEOUT_MS  (7 * 60 * 1000)
 
+/* Of a disk of the VM. */
+struct wanted {
+    const struct vf_lease_device *device; /* NULL: not wanted */
+};
+
 struct run {
     const struct vf_export_streams *x;
-    const struct vf_lease_device **devices; /* of each disk; NULL: not wanted */
+    struct wanted *disks;
     struct vf_cancel *cancel;
 };
 
@@ -42,7 +47,7 @@ static int open_http(const struct run *r, const struct vf_lease_device *device,
 static int take_once(struct run *r, size_t disk, struct vf_error **err)
 {
     const struct vf_export_streams *x = r->x;
-    const struct vf_lease_device *device = r->devices[disk];
+    const struct vf_lease_device *device = r->disks[disk].device;
     struct vf_cancel *cancel = vf_cancel_new(r->cancel);
     struct vf_http *http = NULL;
     struct vf_stream *in = NULL;
@@ -84,7 +89,7 @@ static int take_disk(void *opaque, size_t disk, struct vf_error **err)
     struct vf_retry retry;
     struct vf_error *e = NULL;
     int rc;
-    if (!r->devices[disk]) {
+    if (!r->disks[disk].device) {
         return 0;
     }
     vf_retry_init(&retry, &policy, r->cancel);
@@ -108,7 +113,7 @@ static unsigned percent_done(const struct run *r)
 {
     uint64_t done = 0, total = 0;
     for (size_t i = 0; i < r->x->vm->n_disks; i++) {
-        if (r->devices[i]) {
+        if (r->disks[i].device) {
             done += r->x->taker->get_done_bytes(r->x->opaque, i);
             total += r->x->vm->disks[i].capacity_bytes;
         }
@@ -183,11 +188,11 @@ static int match(struct run *r, struct vf_error **err)
     int rc = vf_lease_match_disks(x->lease, x->vm, disk_of, err);
     for (size_t i = 0; rc == 0 && i < n_devices; i++) {
         if (disk_of[i] >= 0 && x->taker->wants(x->opaque, (size_t)disk_of[i])) {
-            r->devices[disk_of[i]] = &devices[i];
+            r->disks[disk_of[i]].device = &devices[i];
         }
     }
     for (size_t i = 0; rc == 0 && i < x->vm->n_disks; i++) {
-        if (!r->devices[i] && x->taker->wants(x->opaque, i)) {
+        if (!r->disks[i].device && x->taker->wants(x->opaque, i)) {
             rc = vf_error_set(err, VF_INVALID, "the export offers no stream for disk %zu (%s)", i,
                               label_of(r, i));
         }
@@ -198,10 +203,10 @@ static int match(struct run *r, struct vf_error **err)
 int vf_export_streams_run(const struct vf_export_streams *x, struct vf_error **err)
 {
     struct run r = {.x = x, .cancel = x->cancel};
-    r.devices = vf_xcalloc(x->vm->n_disks, sizeof *r.devices);
+    r.disks = vf_xcalloc(x->vm->n_disks, sizeof *r.disks);
     int rc = match(&r, err);
     rc = rc ? rc : take_all(&r, err);
-    free(r.devices);
+    free(r.disks);
     return rc;
 }
 

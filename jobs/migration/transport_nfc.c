@@ -132,7 +132,7 @@ static int make_retry(struct vf_error **err)
  * did not become ready. */
 static bool is_lost(struct vf_lease *lease, int rc, const struct vf_error *e)
 {
-    enum vf_lease_state state;
+    enum vf_lease_state state = VF_LEASE_READY;
     if (rc != VF_CONFLICT && rc != VF_MISSING) {
         return false;
     }
