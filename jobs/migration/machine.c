@@ -126,7 +126,8 @@ void vf_machine_also(struct vf_error **e, struct vf_error *more, const char *wha
         return;
     }
     char *vf_autofree text = vf_error_format(more);
-    vf_error_wrap(e, 0, "%s (%s); before that", what, text);
+    const char *hint = vf_error_get_hint(more);
+    vf_error_wrap(e, 0, "%s (%s%s%s); before that", what, text, hint ? "; " : "", hint ? hint : "");
     vf_error_free(more);
 }
 

@@ -51,7 +51,11 @@ static int take_snapshot(struct vf_machine *m, struct round *r, struct vf_error 
         rc = vf_machine_remove_snapshots(m, err);
     }
     if (rc == 0) {
-        vf_machine_tell(m, VF_PHASE_SNAPSHOT, "taking a snapshot", NULL, NULL);
+        bool told = r->kind == VF_ROUND_PRECOPY && m->forecast.known;
+        char *vf_autofree outlook = told ? vf_machine_outlook(m) : NULL;
+        char *vf_autofree detail =
+            vf_xasprintf("taking a snapshot%s%s", told ? ": " : "", told ? outlook : "");
+        vf_machine_tell(m, VF_PHASE_SNAPSHOT, detail, NULL, NULL);
         m->snapshots = true;
         r->taken_ms = vf_machine_now_ms(m);
         rc = m->w->ops->take_snapshot(m->w, r->kind, err);

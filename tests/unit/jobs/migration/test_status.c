@@ -112,13 +112,14 @@ static void same(const struct vf_migration_status *a, const struct vf_migration_
     same_texts(a, b);
     same_numbers(a, b);
     assert_int_equal(a->n_disks, b->n_disks);
-    for (size_t i = 0; i < a->n_disks; i++) {
-        same_text(a->disks[i].name, b->disks[i].name);
-        same_text(a->disks[i].target, b->disks[i].target);
-        assert_int_equal(a->disks[i].size_bytes, b->disks[i].size_bytes);
-        assert_int_equal(a->disks[i].round_bytes, b->disks[i].round_bytes);
-        assert_int_equal(a->disks[i].round_total_bytes, b->disks[i].round_total_bytes);
-        assert_int_equal(a->disks[i].copied_bytes, b->disks[i].copied_bytes);
+    for (size_t i = 0; a->disks && b->disks && i < a->n_disks; i++) {
+        const struct vf_disk_status *x = &a->disks[i], *y = &b->disks[i];
+        same_text(x->name, y->name);
+        same_text(x->target, y->target);
+        assert_int_equal(x->size_bytes, y->size_bytes);
+        assert_int_equal(x->round_bytes, y->round_bytes);
+        assert_int_equal(x->round_total_bytes, y->round_total_bytes);
+        assert_int_equal(x->copied_bytes, y->copied_bytes);
     }
 }
 
