@@ -54,7 +54,7 @@ int vf_cdi_remove_secret(struct vf_cdi_target *t, struct vf_error **err);
 
 struct vf_checkpoint_store *vf_cdi_store_new(struct vf_cdi_target *t);
 /* The uid of what the checkpoint is in; borrowed; NULL: nothing was saved or loaded yet. */
-const char *vf_cdi_store_uid(const struct vf_checkpoint_store *s);
+const char *vf_cdi_store_uid(const struct vf_checkpoint_store *base);
 /* Is there a checkpoint of the migration of that name? */
 int vf_cdi_store_fetch_kept(struct vf_landing_cluster *l, const char *name,
                             const struct vf_cancel *cancel, bool *ret_kept, struct vf_error **err);

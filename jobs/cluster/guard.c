@@ -159,7 +159,6 @@ struct taking {
     struct vf_guard_sets sets;
     uint32_t number; /* of the new set */
     char *state;     /* of it, for people */
-    size_t n_made;   /* creates that were sent */
 };
 
 static void release_taking(struct taking *t)
@@ -210,6 +209,16 @@ static int read_claim(struct taking *t, size_t i, struct vf_error **err)
     return rc;
 }
 
+static const struct vf_guard_set *find_set(const struct vf_guard_sets *sets, uint32_t number)
+{
+    for (size_t i = 0; i < sets->n; i++) {
+        if (sets->sets[i].number == number) {
+            return &sets->sets[i];
+        }
+    }
+    return NULL;
+}
+
 /* The newest set is of this very state: a run before this one took it, and went no further. */
 static bool is_kept(const struct taking *t)
 {
@@ -244,18 +253,23 @@ static cJSON *build_snapshot(const struct taking *t, size_t i, const char *name)
     return object;
 }
 
-/* Nothing had the number a moment ago: what has the name after a create without an answer, and says
- * the same of its claim, is what was just made. */
-static bool was_made(const struct taking *t, size_t i, const char *name)
+/* Nothing had the number a moment ago: what has it after a create without an answer, and says the
+ * same of its claim, is what was just made. */
+static bool was_made(const struct taking *t, size_t i)
 {
-    const struct vf_kube_ref ref = {
-        .resource = &vf_kube_volume_snapshots, .ns = t->g->ns, .name = name};
-    const struct vf_kube_options options = {.cancel = t->g->env.cancel};
-    cJSON *found = NULL;
-    int rc = vf_kube_get(t->g->env.client, &ref, &options, &found, NULL);
-    bool made = rc == 0 && vf_owned_is_ours(found) && !vf_kube_is_being_deleted(found) &&
-                vf_kube_has_annotation(found, VF_GUARD_CLAIM, t->records[i]);
-    cJSON_Delete(found);
+    struct vf_guard_sets sets = {0};
+    cJSON *items = NULL;
+    bool made = false;
+    int rc = fetch_sets(t->g, t->g->env.cancel, &items, &sets, NULL);
+    const struct vf_guard_set *set = rc ? NULL : find_set(&sets, t->number);
+    for (size_t k = 0; set && k < set->n; k++) {
+        const char *claim = vf_volume_snapshot_claim(set->snapshots[k]);
+        made = made || (claim && strcmp(claim, t->claims[i]) == 0 &&
+                        !vf_kube_is_being_deleted(set->snapshots[k]) &&
+                        vf_kube_has_annotation(set->snapshots[k], VF_GUARD_CLAIM, t->records[i]));
+    }
+    vf_guard_sets_release(&sets);
+    cJSON_Delete(items);
     return made;
 }
 
@@ -270,10 +284,9 @@ static int make_one(struct taking *t, size_t i, struct vf_error **err)
         return rc;
     }
     cJSON *object = build_snapshot(t, i, name);
-    t->n_made = i + 1;
     rc = vf_kube_create(t->g->env.client, &ref, object, &options, NULL, &e);
     cJSON_Delete(object);
-    if (rc == VF_RETRY && was_made(t, i, name)) {
+    if (rc == VF_RETRY && was_made(t, i)) {
         vf_error_clear(&e);
         rc = 0;
     }
@@ -295,20 +308,19 @@ static int wait_all(struct taking *t, struct vf_error **err)
     return rc ? rc : vf_inject("guard.ready", err);
 }
 
-/* What a set that did not become whole left. Clean-up. */
+/* What a set that did not become whole left. Clean-up; what stays is removed before the next one is
+ * begun. */
 static void remove_made(struct taking *t)
 {
-    for (size_t i = 0; i < t->n_made; i++) {
-        char *vf_autofree name = vf_guard_snapshot_name(t->claims[i], t->number);
-        const struct vf_kube_ref ref = {
-            .resource = &vf_kube_volume_snapshots, .ns = t->g->ns, .name = name};
-        cJSON *object = NULL;
-        int rc = vf_kube_get(t->g->env.client, &ref, NULL, &object, NULL);
-        if (rc == 0 && vf_kube_has_annotation(object, VF_GUARD_CLAIM, t->records[i])) {
-            (void)vf_owned_delete(t->g->env.client, object, 0, NULL, NULL);
-        }
-        cJSON_Delete(object);
+    struct vf_guard_sets sets = {0};
+    cJSON *items = NULL;
+    int rc = fetch_sets(t->g, NULL, &items, &sets, NULL);
+    const struct vf_guard_set *set = rc ? NULL : find_set(&sets, t->number);
+    if (set) {
+        (void)remove_set(t->g, set, 0, NULL, NULL);
     }
+    vf_guard_sets_release(&sets);
+    cJSON_Delete(items);
 }
 
 /* Sets that a killed run left half-made are of no use. */

@@ -160,7 +160,7 @@ static int check_claim(const struct rollback *r, size_t i, struct vf_error **err
 static int fetch_claims(struct rollback *r, struct vf_error **err)
 {
     int rc = 0;
-    r->claims = vf_xcalloc(r->set->n, sizeof *r->claims);
+    r->claims = vf_xcalloc(r->set->n, sizeof(cJSON *));
     for (size_t i = 0; i < r->set->n && rc == 0; i++) {
         const struct vf_kube_ref ref = {
             .resource = &vf_kube_claims, .ns = r->ns, .name = claim_name(r, i)};
@@ -333,19 +333,22 @@ static int mark_set(struct rollback *r, const char *token, struct vf_error **err
 /* The moment before the claim goes. Whoever removes snapshots meanwhile is asked here, too. */
 static int check_snapshot(struct rollback *r, const cJSON *snapshot, struct vf_error **err)
 {
-    const struct vf_kube_ref ref = {
-        .resource = &vf_kube_volume_snapshots, .ns = r->ns, .name = vf_kube_name(snapshot)};
-    const struct vf_kube_options options = {.cancel = r->cancel};
-    cJSON *now = NULL;
-    int rc = vf_kube_get(r->client, &ref, &options, &now, err);
-    if (rc == 0 &&
-        (!same(vf_kube_uid(now), vf_kube_uid(snapshot)) || !vf_volume_snapshot_is_ready(now))) {
+    cJSON *items = NULL;
+    const cJSON *now;
+    bool ready = false;
+    int rc = list(r, &vf_kube_volume_snapshots, true, &items, err);
+    cJSON_ArrayForEach(now, items)
+    {
+        ready = ready ||
+                (same(vf_kube_uid(now), vf_kube_uid(snapshot)) && vf_volume_snapshot_is_ready(now));
+    }
+    cJSON_Delete(items);
+    if (rc == 0 && !ready) {
         rc = vf_error_set(err, VF_CONFLICT, "VolumeSnapshot \"%s\" is not ready any more",
                           vf_kube_name(snapshot));
         vf_error_hint(err, "claim \"%s\" was left as it is; see the VolumeSnapshot's events",
                       vf_volume_snapshot_claim(snapshot));
     }
-    cJSON_Delete(now);
     return rc;
 }
 
