@@ -166,6 +166,18 @@ static uint64_t next_unknown(const struct readback *r, uint64_t leaf)
     return r->digest.n_leaves;
 }
 
+/* Up to a number. */
+static unsigned count_unknown(const struct readback *r, unsigned most)
+{
+    unsigned n = 0;
+    uint64_t leaf = next_unknown(r, 0);
+    while (n < most && leaf < r->digest.n_leaves) {
+        n++;
+        leaf = next_unknown(r, leaf + 1);
+    }
+    return n;
+}
+
 static int read_unknown(struct readback *r, struct vf_lane *lane, const struct vf_cancel *cancel,
                         struct vf_error **err)
 {
@@ -187,13 +199,13 @@ int vf_readback_refresh(struct vf_sink *readback, struct vf_pool *pool, struct v
                         struct vf_error **err)
 {
     struct readback *r = (struct readback *)readback;
-    if (next_unknown(r, 0) == r->digest.n_leaves) {
+    unsigned slots = vf_pool_threads(pool) + 1;
+    slots = count_unknown(r, slots < MAX_READS ? slots : MAX_READS);
+    if (slots == 0) {
         return 0;
     }
-    unsigned slots = vf_pool_threads(pool) + 1;
     struct vf_lane *lane = NULL;
-    int rc =
-        vf_lane_new(pool, slots < MAX_READS ? slots : MAX_READS, &leaf_ops, r, cancel, &lane, err);
+    int rc = vf_lane_new(pool, slots, &leaf_ops, r, cancel, &lane, err);
     rc = rc ? rc : read_unknown(r, lane, cancel, err);
     vf_lane_free(lane);
     return rc;

@@ -19,23 +19,19 @@ uint64_t warm_model_random(struct warm_model *m, uint64_t below)
     return (z ^ (z >> 31)) % below;
 }
 
+/* Eight bytes over and over: quick, also under sanitizers. */
 void warm_fill_sector(uint8_t *p, uint64_t stamp)
 {
-    if (!stamp) {
-        memset(p, 0, WARM_SECTOR);
-        return;
-    }
-    for (unsigned i = 0; i < WARM_SECTOR / 8; i++) {
-        uint64_t v = stamp * 64 + i;
-        memcpy(p + (size_t)i * 8, &v, 8);
+    memcpy(p, &stamp, sizeof stamp);
+    for (size_t n = sizeof stamp; n < WARM_SECTOR; n *= 2) {
+        memcpy(p + n, p, n);
     }
 }
 
 bool warm_sector_is(const uint8_t *p, uint64_t stamp)
 {
-    uint8_t want[WARM_SECTOR];
-    warm_fill_sector(want, stamp);
-    return memcmp(p, want, WARM_SECTOR) == 0;
+    return memcmp(p, &stamp, sizeof stamp) == 0 &&
+           memcmp(p + sizeof stamp, p, WARM_SECTOR - sizeof stamp) == 0;
 }
 
 static uint64_t n_blocks(uint64_t sectors)
