@@ -116,6 +116,26 @@ def test_whole_life(sim, open_vm):
     assert events(sim, "life", *POWER) == ["shutdown_asked", "guest_shut_down", "powered_on"]
 
 
+def test_whole_life__at_an_esxi_host(start_simulator, tmp_path):
+    disk = cached_disk(tmp_path / "esx.raw", MIB, 90)
+    machine = vm("esx", "/", [(disk, {})], power="on", cbt=False)
+    sim = start_simulator("esx", "--esx", "--task-delay", "20ms", vms=[machine])
+    source = Driven(PROGRAM, sim, tmp_path, "esx")
+    source.good("track", "stun")
+    before = source.good("snapshot")
+    source.good("remove")
+    sim.guest_write("esx", 0, 0, 10, 1)
+    source.good("shut_down")
+    source.good("snapshot")
+    assert source.good("areas", 0, before["frozen"]["change_ids"][0])["total"] == 65536
+    source.good("remove")
+    source.good("note", "it went elsewhere")
+    source.good("power_on")
+    source.end()
+    seen = state(sim, "esx")
+    assert seen["power"] == "on" and not seen["snapshots"] and "elsewhere" in seen["annotation"]
+
+
 def test_tracking__is_enabled_only_when_permitted(sim, open_vm):
     source = open_vm("fresh")
     refused = source("track", "no")
