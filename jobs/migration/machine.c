@@ -108,10 +108,11 @@ int vf_machine_insist(struct vf_machine *m, vf_machine_step *step, struct vf_err
     }
 }
 
-int vf_machine_remove_snapshots(struct vf_machine *m, struct vf_error **err)
+int vf_machine_remove_snapshots(struct vf_machine *m, bool insist, struct vf_error **err)
 {
+    vf_machine_step *step = m->w->ops->remove_snapshots;
     m->in_hand = false;
-    int rc = vf_machine_insist(m, m->w->ops->remove_snapshots, err);
+    int rc = insist ? vf_machine_insist(m, step, err) : step(m->w, err);
     if (rc == 0) {
         m->snapshots = false;
     }
@@ -186,7 +187,7 @@ static int track(struct vf_machine *m, struct vf_error **err)
     }
     /* Changes are counted from a state without snapshots; of ours none is of use without them. */
     if (v->own_snapshots > 0) {
-        int rc = vf_machine_remove_snapshots(m, err);
+        int rc = vf_machine_remove_snapshots(m, true, err);
         if (rc) {
             return rc;
         }

@@ -10,6 +10,24 @@
 
 /* --- up to the accepted VM ---------------------------------------------------------------- */
 
+/* The state before the last round, kept while the source still runs. */
+static int guard(struct vf_machine *m, struct vf_error **err)
+{
+    for (unsigned tries = 1;; tries++) {
+        struct vf_error *e = NULL;
+        int rc = m->w->ops->guard(m->w, &e);
+        if (rc != VF_RETRY || tries >= vf_machine_max_tries(m)) {
+            vf_error_move(err, &e);
+            return rc;
+        }
+        vf_error_free(e);
+        rc = vf_machine_wait(m, vf_machine_backoff_ms(m, tries), err);
+        if (rc) {
+            return rc;
+        }
+    }
+}
+
 /* Durably, before anything is done to the source: a later run knows what to put right. */
 static int begin_cutover(struct vf_machine *m, struct vf_error **err)
 {
@@ -124,7 +142,7 @@ int vf_machine_cut_over(struct vf_machine *m, struct vf_error **err)
         vf_error_hint(err, "resume it or power it off, then run the same command again");
     }
     if (rc == 0 && m->view.power == VF_POWER_ON && vf_machine_is_complete(m->c)) {
-        rc = vf_machine_insist(m, m->w->ops->guard, err);
+        rc = guard(m, err);
     }
     if (rc == 0) {
         rc = begin_cutover(m, err);
@@ -156,6 +174,10 @@ static int check_still_off(struct vf_machine *m, struct vf_error **err)
         vf_error_clear(&e);
         m->w->ops->rest(m->w, vf_machine_backoff_ms(m, tries));
         rc = vf_machine_look(m, &e);
+    }
+    if (rc == VF_MISSING) {
+        vf_error_free(e);
+        return 0; /* deleted */
     }
     vf_error_move(err, &e);
     if (rc) {
@@ -211,7 +233,7 @@ int vf_machine_finish(struct vf_machine *m, struct vf_error **err)
     vf_machine_tell(m, VF_PHASE_CLEANING, "leaving a note on the source, removing snapshots", NULL,
                     e);
     note(m, &e);
-    if (vf_machine_remove_snapshots(m, &more) != 0) {
+    if (vf_machine_remove_snapshots(m, true, &more) != 0) {
         vf_machine_also(&e, more, "snapshots of ours may be left on the source");
     }
     (void)vf_inject("machine.cleaned", NULL);
@@ -276,7 +298,7 @@ void vf_machine_undo(struct vf_machine *m, struct vf_error **e)
     if (m->c->stage == VF_STAGE_CUTOVER && !m->unknown) {
         undo_cutover(m, e);
     }
-    if (m->snapshots && vf_machine_remove_snapshots(m, &more) != 0) {
+    if (m->snapshots && vf_machine_remove_snapshots(m, true, &more) != 0) {
         m->left = true;
         vf_machine_also(e, vf_take(more), "snapshots of ours may be left on the source");
     }

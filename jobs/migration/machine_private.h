@@ -63,7 +63,8 @@ int vf_machine_wait(struct vf_machine *m, int64_t timeout_ms, struct vf_error **
 typedef int vf_machine_step(struct vf_world *w, struct vf_error **err);
 int vf_machine_insist(struct vf_machine *m, vf_machine_step *step, struct vf_error **err);
 
-int vf_machine_remove_snapshots(struct vf_machine *m, struct vf_error **err);
+/* All of ours. `insist`: as above; a round has tries of its own. */
+int vf_machine_remove_snapshots(struct vf_machine *m, bool insist, struct vf_error **err);
 
 /* What else went wrong, freed here, becomes a part of *e, which it does not hide. */
 void vf_machine_also(struct vf_error **e, struct vf_error *more, const char *what);

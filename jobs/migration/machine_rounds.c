@@ -48,7 +48,7 @@ static int take_snapshot(struct vf_machine *m, struct round *r, struct vf_error 
     bool may_adopt =
         r->kind == VF_ROUND_PRECOPY && m->c->n_disks > 0 && !vf_machine_is_complete(m->c);
     if (m->view.own_snapshots > (may_adopt ? 1 : 0)) {
-        rc = vf_machine_remove_snapshots(m, err);
+        rc = vf_machine_remove_snapshots(m, false, err);
     }
     if (rc == 0) {
         bool told = r->kind == VF_ROUND_PRECOPY && m->forecast.known;
@@ -112,7 +112,7 @@ static int try_round(struct vf_machine *m, struct round *r, struct vf_error **er
     }
     int64_t begin_ms = vf_machine_now_ms(m);
     vf_machine_tell(m, VF_PHASE_SETTLING, "removing the snapshot", NULL, NULL);
-    rc = vf_machine_remove_snapshots(m, err);
+    rc = vf_machine_remove_snapshots(m, false, err);
     r->all.overhead_ms += vf_machine_now_ms(m) - begin_ms;
     return rc ? rc : vf_inject("machine.removed", err);
 }

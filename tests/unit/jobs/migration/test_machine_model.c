@@ -244,7 +244,7 @@ static void test_machine_model__random_walks_end_well(void **state)
 {
     (void)state;
     uint64_t seed = 0x5eed;
-    for (unsigned n = 0; n < 20000; n++) {
+    for (unsigned n = 0; n < 10000; n++) {
         struct scenario s = {.setting = &settings[random_below(&seed, N_SETTINGS)]};
         unsigned at = 0;
         for (size_t i = 0; i < FAKE_MAX_FAULTS; i++) {
