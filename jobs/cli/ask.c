@@ -15,14 +15,22 @@ static void hint_at_status(const struct vf_picked_board *p, struct vf_error **er
     }
 }
 
-static int follow(struct vf_cli *cli, const struct vf_picked_board *p, struct vf_reporter *reporter,
+static int follow(struct vf_cli *cli, const struct vf_picked_board *p,
+                  const struct vf_migration_request *r, struct vf_reporter *reporter,
                   struct vf_migration_status *status, struct vf_error **err)
 {
     struct vf_migration_status last = {0};
+    struct vf_error *e = NULL;
     struct vf_follow *f = vf_follow_new(reporter);
     vf_follow_tell(f, status);
-    int rc = vf_follow_run(f, p->board, p->patience_ms, cli->cancel, &last, err);
+    int rc = vf_follow_run(f, p->board, p->patience_ms, cli->cancel, &last, &e);
     vf_follow_free(f);
+    if (rc == VF_MISSING && r->kind == VF_REQUEST_CANCEL && r->discard) {
+        vf_error_clear(&e); /* its board went with it */
+        status->phase = VF_PHASE_CANCELLED;
+        return 0;
+    }
+    vf_error_move(err, &e);
     if (rc == 0) {
         vf_migration_status_release(status);
         *status = last;
@@ -56,7 +64,7 @@ int vf_ask(struct vf_cli *cli, const struct vf_picked_board *p,
     int rc = vf_progress_open(cli, progress, debug, &reporter, err);
     rc = rc ? rc : p->board->ops->leave_request(p->board, r, err);
     if (rc == 0 && wait) {
-        rc = follow(cli, p, reporter, status, err);
+        rc = follow(cli, p, r, reporter, status, err);
         rc = rc ? rc : judge(status, wanted, err);
         if (rc == 0) {
             vf_report(reporter, &(struct vf_event){.type = VF_EVENT_RESULT,

@@ -11,6 +11,8 @@
 #include "jobs/cli/when.h"
 #include "jobs/migration/migration.h"
 
+/* At most so long a guest is looked after that did not shut down in time, and may yet. */
+#define MAX_WATCH_MS (INT64_C(2) * 60 * 1000)
 /* A time that is further back is a wrong one; one that is not is that of the same command, run
  * again after it was interrupted. */
 #define MAX_PAST_S (INT64_C(24) * 3600)
@@ -96,6 +98,7 @@ static int fill_policy(struct vf_cli *cli, const struct migrate_args *args,
     rc = rc ? rc
             : parse_duration(cli, "shutdown-timeout", args->shutdown_timeout,
                              &o->shutdown_timeout_ms, err);
+    p->watch_ms = o->shutdown_timeout_ms < MAX_WATCH_MS ? o->shutdown_timeout_ms : MAX_WATCH_MS;
     if (rc == 0 && p->max_interval_ms > 0 && p->min_interval_ms > p->max_interval_ms) {
         rc = vf_cli_misuse(cli, err, "\"--min-interval\" is longer than \"--max-interval\"");
     }
@@ -305,7 +308,8 @@ static const struct vf_option cutover_options[] = {
      .kind = VF_OPTION_STRING,
      .value = "TIME",
      .help = "how long the guest may take to shut down; 5m unless said otherwise. After that the "
-             "cutover fails and is undone",
+             "cutover fails and is undone; should the guest go down all the same, it is powered on "
+             "again",
      .offset = offsetof(struct migrate_args, shutdown_timeout)},
     {.name = "hard-power-off",
      .kind = VF_OPTION_FLAG,

@@ -261,9 +261,8 @@ def warm(start_simulator, start, tmp_path):
         if readable:
             simulator.control("POST", "/options", {"folder_locked": False})
         made.append(simulator)
-        return WarmRun(
-            simulator, start, tmp_path / "out", image_format=image_format, options=options
-        )
+        name = spec.get("name", "warm")
+        return WarmRun(simulator, start, tmp_path / "out", name, image_format, options)
 
     yield make
     for simulator in made:

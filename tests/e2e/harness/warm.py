@@ -210,10 +210,11 @@ class WarmRun:
         self._start("verify", str(self.target)).wait().good()
 
     def assert_undone(self, power="on"):
-        """Failed or cancelled before the new VM was there: the source is as it was."""
+        """Failed or cancelled before the new VM was there: the source is as it was, and the folder
+        says that it is not finished."""
         self.source.assert_clean(power, note=False)
         assert not (self.target / "vmferry.json").exists()
-        assert not list(self.target.glob(f"*{SUFFIX[self.format]}"))
+        assert (self.target / ".vmferry-unfinished").exists()
 
 
 def program_has_faults():
