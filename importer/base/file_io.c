@@ -36,7 +36,7 @@ int vf_file_reopen(const char *path, int *ret_fd, uint64_t *ret_size_bytes, stru
     if (fd < 0 && errno != ELOOP && errno != ENXIO) {
         return vf_error_set_errno(err, errno, "cannot open \"%s\"", path);
     }
-    struct stat st;
+    struct stat st = {0};
     int rc = 0;
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         rc = vf_error_set(err, VF_CONFLICT, "\"%s\" is not a regular file", path);

@@ -72,13 +72,13 @@ static void record(enum op_kind kind, uint64_t at, uint64_t len, const void *dat
 
 /* --- the program's own ------------------------------------------------------------------- */
 
-ssize_t pwrite(int fd, const void *buf, size_t len, off_t at)
+ssize_t pwrite(int fd, const void *buf, size_t nbytes, off_t offset)
 {
-    ssize_t n = (ssize_t)syscall(SYS_pwrite64, fd, buf, len, at);
-    if (n > 0) {
-        record(OP_WRITE, (uint64_t)at, (uint64_t)n, buf);
+    ssize_t done = (ssize_t)syscall(SYS_pwrite64, fd, buf, nbytes, offset);
+    if (done > 0) {
+        record(OP_WRITE, (uint64_t)offset, (uint64_t)done, buf);
     }
-    return n;
+    return done;
 }
 
 int fsync(int fd)
@@ -88,21 +88,21 @@ int fsync(int fd)
     return 0;
 }
 
-int ftruncate(int fd, off_t size)
+int ftruncate(int fd, off_t length)
 {
-    int rc = (int)syscall(SYS_ftruncate, fd, size);
+    int rc = (int)syscall(SYS_ftruncate, fd, length);
     if (rc == 0) {
-        record(OP_TRUNCATE, (uint64_t)size, 0, NULL);
+        record(OP_TRUNCATE, (uint64_t)length, 0, NULL);
     }
     return rc;
 }
 
-int fallocate(int fd, int mode, off_t at, off_t len)
+int fallocate(int fd, int mode, off_t offset, off_t len)
 {
-    int rc = (int)syscall(SYS_fallocate, fd, mode, at, len);
+    int rc = (int)syscall(SYS_fallocate, fd, mode, offset, len);
     vf_test_check(mode & FALLOC_FL_PUNCH_HOLE);
     if (rc == 0) {
-        record(OP_PUNCH, (uint64_t)at, (uint64_t)len, NULL);
+        record(OP_PUNCH, (uint64_t)offset, (uint64_t)len, NULL);
     }
     return rc;
 }
