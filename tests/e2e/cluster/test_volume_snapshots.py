@@ -1,6 +1,7 @@
 """jobs/cluster guard and rollback (tests/real/jobs/cluster/test_guard.c) with a real control plane and
 the rig's storage driver: the state of claims is kept, and had back, whatever breaks on the way."""
 
+import json
 import pathlib
 import subprocess
 
@@ -8,7 +9,9 @@ import pytest
 
 from harness import cli
 from harness.cli import wait_until
+from harness.disks import MIB
 from harness.pods import PODS, claim_volume, is_running, make_claim, make_pod
+from harness.warm import QUICK, Source, warm_vm
 
 PROGRAM = (
     pathlib.Path(cli.VMFERRY or "/nowhere").parents[1] / "tests/real/real.jobs.cluster.guard"
@@ -426,3 +429,57 @@ def test_failing_driver_is_a_warning(claims, cluster, namespace):
     assert "the state before this round is not kept" in told and "the array is on fire" in told
     assert "would go back further: to round 1" in told
     wait_until(lambda: claims.snapshots() == claims.set_of(1), 30, "what was half-made to go")
+
+
+# Through the program
+
+
+@pytest.fixture
+def warm_sim(start_simulator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rollback")
+    return start_simulator(folder.name, vms=[warm_vm(folder)])
+
+
+def test_migration_is_rolled_back_and_goes_on(cluster, prod, warm_sim, start):
+    """After rounds under load the claims go back to a state before; the next run brings them up."""
+    kubeconfig = cluster.kubeconfig(service_account=(prod, "importer"), namespace=prod)
+    where = ["--kubeconfig", kubeconfig]
+    begin = [
+        *("migrate", "--warm", *warm_sim.arguments(), "--vm", "warm", "--to", "pvc"),
+        *("--worker-image", "registry.example/vmferry:1", *where, *QUICK),
+    ]
+    source = Source(warm_sim)
+
+    def checkpoints():
+        labels = {"labelSelector": "vmferry.io/import=warm"}
+        return {
+            claim["metadata"]["name"]: claim["metadata"]["annotations"].get(CHECKPOINT)
+            for claim in cluster.list(CLAIMS, prod, **labels)
+        }
+
+    def kept():
+        return {
+            item["spec"]["source"]["persistentVolumeClaimName"]: json.loads(
+                item["metadata"]["annotations"]["vmferry.io/guard-claim"]
+            )["annotations"][CHECKPOINT]
+            for item in cluster.list(SNAPSHOTS, prod)
+            if item.get("status", {}).get("readyToUse")
+        }
+
+    source.load(MIB)
+    process = start(*begin)
+    wait_until(lambda: len(kept()) == 2 and process.running(), 120, "a state that is kept")
+    assert start("cancel", "warm", *where).wait(120).status == 0
+    process.wait(120)
+    source.assert_clean("on", note=False)
+    before, state = checkpoints(), kept()
+    assert start("rollback", "warm", *where).wait(120).good()
+    assert checkpoints() == state != before
+    result = start(*begin, "--cutover", "asap").wait(240).good()
+    assert "in full" not in result.err
+    source.assert_clean("off", note=True)
+    for number, disk in enumerate(source.disks()):
+        with open(cluster.volume(prod, f"warm-disk-{number}"), "rb") as got, open(disk, "rb") as want:
+            while expected := want.read(MIB):
+                assert got.read(len(expected)) == expected
+    wait_until(lambda: not cluster.list(SNAPSHOTS, prod), 60, "the snapshots to go")
