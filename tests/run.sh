@@ -194,6 +194,7 @@ is_root() {
 if wants go; then
     ui_step "the test peers' own tests"
     go_module tests/peers/vsphere
+    go_module tests/peers/kube/cdi/libnbd
     ! is_root go-rig || go_module tests/peers/kube/rig
     ui_done "go"
 fi

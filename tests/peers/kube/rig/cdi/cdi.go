@@ -58,8 +58,8 @@ func AddImages(h *host.Host) {
 			h.Images[name] = h.Program(name)
 		}
 	}
-	// Its metrics are on port 8443 of all addresses; blank disks, all that it makes here, need nothing
-	// from a network.
+	// Its metrics are on port 8443 of all addresses. Blank disks need nothing from a network, and VDDK
+	// imports no more than the source, which the runner lets it reach.
 	if h.Offline == nil {
 		h.Offline = map[string]bool{}
 	}
