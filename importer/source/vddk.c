@@ -125,7 +125,7 @@ int vf_vddk_probe(const struct vf_vddk_options *options, char **ret_version, str
 }
 
 /* As the library wants it: pairs with colons. */
-static char *spell_thumbprint(const char *text)
+char *vf_vddk_spell_thumbprint(const char *text)
 {
     char digits[2 * SHA1_BYTES];
     size_t n = 0;
@@ -195,7 +195,7 @@ int vf_vddk_start(const struct vf_vddk_options *options, struct vf_nbdkit **ret_
     if (rc) {
         return rc;
     }
-    char *vf_autofree thumbprint = spell_thumbprint(o->thumbprint);
+    char *vf_autofree thumbprint = vf_vddk_spell_thumbprint(o->thumbprint);
     if (!thumbprint) {
         vf_error_set(err, VF_INVALID, "\"%s\" is no SHA-1 thumbprint", o->thumbprint);
         vf_error_hint(err, "VMware's library wants that of 20 bytes, not SHA-256");

@@ -46,4 +46,8 @@ int vf_vddk_probe(const struct vf_vddk_options *options, char **ret_version, str
 int vf_vddk_start(const struct vf_vddk_options *options, struct vf_nbdkit **ret_server,
                   struct vf_error **err);
 
+/* "A1:B2:...", as the library wants it, of 40 hex digits with or without colons; NULL for anything
+ * else. Caller frees. */
+char *vf_vddk_spell_thumbprint(const char *text);
+
 #endif

@@ -29,7 +29,7 @@ struct migrate_args {
     const char *vm, *name, *to;
     /* Transport. */
     int transport; /* enum vf_transport_kind */
-    const char *vddk_libdir, *vddk_thumbprint, *nbdkit;
+    const char *vddk_libdir, *vddk_thumbprint, *vddk_image, *nbdkit;
     unsigned connections;
     /* Rounds. */
     bool no_quiesce, allow_stun;
@@ -148,6 +148,7 @@ static int check_transport(struct vf_cli *cli, const struct migrate_args *args,
          "vddk-libdir", "--transport vddk or auto"},
         {args->vddk_thumbprint != NULL, nbd || kind == VF_TRANSPORT_CDI, "vddk-thumbprint",
          "--transport vddk or cdi"},
+        {args->vddk_image != NULL, kind == VF_TRANSPORT_CDI, "vddk-image", "--transport cdi"},
         {args->nbdkit != NULL, nbd, "nbdkit", vddk},
         {args->connections != 0, kind != VF_TRANSPORT_NFC && kind != VF_TRANSPORT_CDI,
          "connections", "--transport https or vddk"},
@@ -170,6 +171,7 @@ static struct vf_migration_options options_of(const struct migrate_args *args)
         .transport = {.kind = (enum vf_transport_kind)args->transport,
                       .vddk_libdir = args->vddk_libdir,
                       .vddk_thumbprint = args->vddk_thumbprint,
+                      .vddk_image = args->vddk_image,
                       .nbdkit_program = args->nbdkit,
                       .connections = args->connections},
         .hard_power_off = args->hard_power_off,
@@ -259,6 +261,12 @@ static const struct vf_option transport_options[] = {
      .help = "vddk, cdi: SHA-1 of the source's certificate, as the library wants it; else of the "
              "certificate that was met",
      .offset = offsetof(struct migrate_args, vddk_thumbprint)},
+    {.name = "vddk-image",
+     .kind = VF_OPTION_STRING,
+     .value = "IMAGE",
+     .help =
+         "cdi: container image with VMware's library; else the one in CDI's ConfigMap v2v-vmware",
+     .offset = offsetof(struct migrate_args, vddk_image)},
     {.name = "nbdkit",
      .kind = VF_OPTION_STRING,
      .value = "PROGRAM",

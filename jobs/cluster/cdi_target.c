@@ -11,6 +11,7 @@
 #include "importer/kube/metadata.h"
 #include "importer/kube/resources.h"
 #include "importer/kube/watch.h"
+#include "importer/source/vddk.h"
 #include "jobs/cluster/cdi_private.h"
 #include "jobs/cluster/warm_board.h"
 
@@ -80,8 +81,10 @@ int vf_cdi_target_delete(struct vf_cdi_target *t, const struct vf_kube_resource 
 static int find_thumbprint(struct vf_cdi_target *t, struct vf_error **err)
 {
     if (t->options->vddk_thumbprint) {
-        vf_replace_string(&t->thumbprint, t->options->vddk_thumbprint);
-        return 0;
+        t->thumbprint = vf_vddk_spell_thumbprint(t->options->vddk_thumbprint);
+        return t->thumbprint ? 0
+                             : vf_error_set(err, VF_INVALID, "\"%s\" is no SHA-1 thumbprint",
+                                            t->options->vddk_thumbprint);
     }
     int rc = vf_http_fetch_thumbprint(vf_vsphere_http_options(t->vs), t->url, t->base.im->cancel,
                                       &t->thumbprint, err);
@@ -188,6 +191,7 @@ int vf_cdi_target_build(struct vf_cdi_target *t, size_t index, const struct vf_v
                                      .backing_file = disk->file,
                                      .thumbprint = t->thumbprint,
                                      .secret = t->secret,
+                                     .init_image = t->options->vddk_image,
                                      .disk_key = disk->key,
                                      .set = vf_cdi_store_uid(t->base.store),
                                      .change_id = disk->change_id};

@@ -102,6 +102,8 @@ static void test_migrate__transport(void **state)
                  "migrate: \"--transport cdi\" goes with \"--to pvc\" only");
     check_misuse(DIR "--transport nfc --vddk-libdir /d",
                  "migrate: option \"--vddk-libdir\" goes with --transport vddk or auto only");
+    check_misuse(DIR "--vddk-image i",
+                 "migrate: option \"--vddk-image\" goes with --transport cdi only");
     check_misuse(DIR "--nbdkit n", "migrate: option \"--nbdkit\" goes with --transport vddk only");
     check_misuse(DIR "--transport nfc --connections 4",
                  "migrate: option \"--connections\" goes with --transport https or vddk only");
@@ -143,7 +145,7 @@ static void test_migrate__only_then_is_the_source_asked_for(void **state)
         DIR "--cutover asap --max-downtime 60 --shutdown-timeout 2h --no-digest --allow-stun",
         DIR "--cutover 2099-11-22_02:00/2099-11-22_05:00 --transport https --connections 9",
         DIR "--cutover 2099-11-22T02:00:00Z --vddk-libdir /d --nbdkit n --vddk-thumbprint t",
-        WARM "--to pvc --transport cdi --vddk-thumbprint t --start -n ns",
+        WARM "--to pvc --transport cdi --vddk-thumbprint t --vddk-image i --start -n ns",
         WARM "--to pvc:/disks --hard-power-off --cutover command --no-quiesce",
     };
     unsetenv("VMFERRY_SOURCE");
