@@ -96,21 +96,21 @@ static const struct vf_vm_disk *find_disk(const struct vf_vm *vm, int32_t key)
 
 static bool is_same_file(const struct vf_vm_disk *a, const struct vf_vm_disk *b)
 {
-    return a && a->delta == b->delta && a->file && b->file && strcmp(a->file, b->file) == 0;
+    return a && a->delta == b->delta && !a->file == !b->file &&
+           (!a->file || strcmp(a->file, b->file) == 0);
 }
 
 int vf_transport_check_frozen(const struct vf_transport_env *env,
                               const struct vf_transport_round *round, struct vf_error **err)
 {
     const char *snapshot = round->snapshot;
-    const struct vf_vm *frozen = round->frozen;
     struct vf_vm now;
     struct vf_error *e = NULL;
     bool quiesced, same = true;
-    int rc = vf_snapshot_fetch(env->vs, frozen->moref, snapshot, &now, &quiesced, &e);
+    int rc = vf_snapshot_fetch(env->vs, round->frozen->moref, snapshot, &now, &quiesced, &e);
     if (rc == 0) {
-        for (size_t i = 0; i < frozen->n_disks && same; i++) {
-            const struct vf_vm_disk *was = &frozen->disks[i];
+        for (size_t i = 0; i < round->n_disks && same; i++) {
+            const struct vf_vm_disk *was = round->disks[i].disk;
             same = is_same_file(find_disk(&now, was->key), was);
         }
         vf_vm_release(&now);

@@ -213,7 +213,9 @@ static int copy_all(struct nfc_round *r, struct vf_cancel *cancel, struct vf_err
             vf_retry_progressed(&retry);
         }
         char *vf_autofree text = rc == VF_RETRY ? vf_error_format(e) : NULL;
-        if (vf_transport_is_snapshot_lost(e) || !vf_retry_again(&retry, &rc, &e)) {
+        /* A VM that stays busy was waited for long enough. */
+        bool hopeless = vf_transport_is_snapshot_lost(e) || vf_fault_is(e, "TaskInProgress");
+        if (hopeless || !vf_retry_again(&retry, &rc, &e)) {
             break;
         }
         vf_report_warning(r->env->reporter, r->env->vm, "the export is opened again: %s", text);

@@ -34,7 +34,7 @@ def vms(folder):
             cbt=True,
         ),
         vm("one", "/prod", [disk("one-0", SIZES[0], 53)], power="on", cbt=True),
-        vm("off", "/prod", [disk("off-0", SIZES[1], 54)], cbt=True),
+        vm("off vm #1", "/prod", [disk("off-0", SIZES[1], 54)], cbt=True, datastore="nfs tier 2"),
         vm("kept", "/prod", [disk("kept-0", MIB, 55)], power="on", snapshots=["by hand"]),
     ]
 
@@ -237,12 +237,29 @@ def test_rounds_of_a_running_vm(sim, program, library, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["nfc", "https"])
 def test_vm_that_is_off(sim, program, tmp_path, kind):
     run = program()
-    run.snapshot("off", power="off")
+    run.snapshot("off vm #1", power="off")
     run.well("choose", kind)
     run.well("copy", tmp_path / "copy", "all")
     run.well("remove", "-")
-    image = frozen(sim, "off", 0, tmp_path / "want.raw")
+    image = frozen(sim, "off vm #1", 0, tmp_path / "want.raw")
     assert_same_disk(tmp_path / "copy-0.raw", "raw", image)
+
+
+def test_rounds_of_an_esxi_host(start_simulator, tmp_path):
+    folder = tmp_path / "disks"
+    folder.mkdir()
+    arguments = ("--esx", "--task-delay", "20ms", "--folder-locked=false")
+    sim = start_simulator("transports-esx", *arguments, vms=vms(folder)[1:2])
+    run = Program(sim, tmp_path)
+    for number, kind in enumerate(["https", "nfc", "https"]):
+        run.snapshot("one")
+        run.well("choose", kind)
+        run.well("copy", tmp_path / "copy", "changed" if number else "all")
+        assert_copied(sim, "one", tmp_path / "copy")
+        run.well("remove", "-")
+        sim.guest_write("one", 0, number * MIB, 200_000, number)
+    run.end()
+    assert not left_over(sim)
 
 
 def test_nfc__disks_with_nothing_to_copy_are_not_read(sim, program, tmp_path):
