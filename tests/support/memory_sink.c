@@ -98,9 +98,12 @@ static int sink_read(struct vf_sink *s, void *buf, size_t len_bytes, uint64_t of
 
 static int sink_flush(struct vf_sink *s, struct vf_error **err)
 {
-    (void)s;
-    (void)err;
-    return 0;
+    struct memory_sink *m = (struct memory_sink *)s;
+    pthread_mutex_lock(&m->lock);
+    vf_test_check(m->inside == 0);
+    m->n_flushes++;
+    pthread_mutex_unlock(&m->lock);
+    return m->fail_flush ? vf_error_set(err, VF_INTERNAL, "the sink cannot be flushed") : 0;
 }
 
 static int sink_finish(struct vf_sink *s, struct vf_error **err)

@@ -20,7 +20,7 @@ struct memory_sink {
     uint8_t *sectors; /* how often each was written or zeroed */
 
     pthread_mutex_t lock; /* guards all below */
-    unsigned n_writes, n_zeros, n_reads, n_finishes;
+    unsigned n_writes, n_zeros, n_reads, n_flushes, n_finishes;
     unsigned inside, most_inside;
     uint64_t at; /* ordered: what must come next */
 
@@ -29,7 +29,7 @@ struct memory_sink {
     unsigned slow_us;         /* each write takes this long */
     struct vf_cancel *cancel; /* triggered at call number cancel_call */
     unsigned cancel_call;     /* 1-based */
-    bool fail_read, fail_finish;
+    bool fail_read, fail_flush, fail_finish;
 };
 
 /* Freed with vf_sink_free. The memory_sink stays readable until then. */
