@@ -8,6 +8,7 @@
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/kube/text.h"
+#include "jobs/migration/status.h"
 
 #define MAX_LINE_BYTES  65536u
 #define MAX_PHASE_BYTES 64u
@@ -142,13 +143,32 @@ static void forget_result(struct vf_worker_events *w)
     free(vf_take(w->hint));
 }
 
+/* A migration's status, as it is put out again: what could be read of it, and nothing else. */
+static char *status_of(const cJSON *line)
+{
+    const cJSON *tree = vf_json_object(line, "status");
+    struct vf_migration_status status = {0};
+    char *vf_autofree raw = tree ? vf_json_print(tree, false) : NULL;
+    if (!raw || vf_migration_status_parse(raw, strlen(raw), &status, NULL) != 0) {
+        return NULL;
+    }
+    char *text = vf_migration_status_encode(&status);
+    vf_migration_status_release(&status);
+    return text;
+}
+
 static void text_event(const struct vf_worker_events *w, const char *event, const cJSON *line)
 {
     char *vf_autofree text = text_of(line, "message", VF_WORKER_TEXT_MAX);
     if (strcmp(event, "phase") == 0) {
         char *vf_autofree phase = text_of(line, "phase", MAX_PHASE_BYTES);
+        char *vf_autofree status = phase ? status_of(line) : NULL;
         if (phase) {
-            vf_report_phase(w->reporter, w->vm, phase, "%s", text ? text : "");
+            vf_report(w->reporter, &(struct vf_event){.type = VF_EVENT_PHASE,
+                                                      .vm = w->vm,
+                                                      .name = phase,
+                                                      .message = text ? text : "",
+                                                      .data = status});
         }
     } else if (text && strcmp(event, "warning") == 0) {
         vf_report_warning(w->reporter, w->vm, "%s", text);

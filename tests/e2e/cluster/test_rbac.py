@@ -6,6 +6,8 @@ import pytest
 
 from harness import rbac
 from harness.cli import wait_until
+from harness.disks import MIB
+from harness.warm import QUICK, Source, warm_vm
 
 CLAIMS = "v1/persistentvolumeclaims"
 VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
@@ -30,7 +32,41 @@ def granted(namespace, *roles):
     return found
 
 
-def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, start, vmferry):
+@pytest.fixture
+def warm_sim(start_simulator, tmp_path_factory):
+    vms = [warm_vm(tmp_path_factory.mktemp("warm-rbac"), sizes=(4 * MIB,))]
+    return start_simulator("warm-rbac", vms=vms)
+
+
+def migrate_warm(start, vmferry, warm_sim, where):
+    """Looked at, gone back with, cleaned up, cancelled with what was copied, and cut over."""
+    begin = [
+        *("migrate", "--warm", *warm_sim.arguments(), "--vm", "warm", "--to", "pvc"),
+        *("--worker-image", "vmferry", *where, *QUICK, "--progress=json"),
+    ]
+
+    def until_round(number):
+        process = start(*begin)
+        copying = '"phase":"copying"'
+        wait_until(lambda: process.out_so_far().count(copying) > number, 120, f"round {number}")
+        return process
+
+    Source(warm_sim).load(MIB)
+    process = until_round(3)  # the snapshots of the first delta were replaced by then
+    vmferry("status", *where).good()
+    vmferry("cancel", "warm", *where).good()
+    process.wait(60)
+    vmferry("rollback", "warm", *where).good()
+    vmferry("cleanup", *where, "--force").good()
+    process = until_round(1)
+    vmferry("cancel", "warm", "--discard", *where).good()
+    process.wait(60)
+    process = until_round(1)
+    vmferry("cutover", "warm", *where).good()
+    process.wait(60).good()
+
+
+def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, warm_sim, start, vmferry):
     kubeconfig = cluster.kubeconfig(service_account=(prod, "importer"), namespace=prod)
     where = ["--kubeconfig", kubeconfig]
     worker = ["--to", "pvc", "--worker-image", "vmferry", *where]
@@ -64,6 +100,7 @@ def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, start, vmferr
     # What is taken back when it is broken off.
     for target in (["--to", "upload", *where], worker):
         cancel_when('"event":"progress"', *slow.arguments(), "--vm", "run01", *target)
+    migrate_warm(start, vmferry, warm_sim, where)
     vmferry("cleanup", *where, "--all").good()
 
     for account, roles in (

@@ -18,6 +18,7 @@ struct fixture {
     struct vf_import_options options;
     struct vf_owner owner;
     struct vf_worker_plan plan;
+    struct vf_migration_options migration;
     struct vf_secret *password;
 };
 
@@ -223,15 +224,13 @@ static const char *why_kept_back(const char *name)
 }
 
 /* Whoever gives the command a new option decides here what the worker is told of it. */
-static void test_worker_args__every_option_of_import_is_told_or_not_for_a_reason(void **state)
+static void expect_all_told(const struct vf_worker_plan *plan, const char *name_of_command)
 {
-    struct fixture *f = *state;
-    const struct vf_command *import = vf_command_find("import");
-    tell_all(f);
-    char **args = vf_worker_args(&f->plan);
-    for (size_t g = 0; g < import->n_groups; g++) {
-        for (size_t i = 0; i < import->groups[g].n_options; i++) {
-            const char *name = import->groups[g].options[i].name;
+    const struct vf_command *command = vf_command_find(name_of_command);
+    char **args = vf_worker_args(plan);
+    for (size_t g = 0; g < command->n_groups; g++) {
+        for (size_t i = 0; i < command->groups[g].n_options; i++) {
+            const char *name = command->groups[g].options[i].name;
             const char *why = why_kept_back(name);
             if (is_told(args, name) == (why != NULL)) {
                 fail_msg("--%s is %s", name, why ? why : "not told");
@@ -241,9 +240,73 @@ static void test_worker_args__every_option_of_import_is_told_or_not_for_a_reason
     vf_worker_args_free(args);
 }
 
+static void test_worker_args__every_option_of_import_is_told_or_not_for_a_reason(void **state)
+{
+    struct fixture *f = *state;
+    tell_all(f);
+    expect_all_told(&f->plan, "import");
+}
+
+/* A warm one of the same VM, told all that there is. */
+static void migrate_all(struct fixture *f)
+{
+    tell_all(f);
+    f->migration = (struct vf_migration_options){.policy = {.when = VF_CUTOVER_WINDOW,
+                                                            .from_s = 1795348800,
+                                                            .until_s = 1795359600,
+                                                            .max_downtime_ms = 60000,
+                                                            .min_interval_ms = 1500,
+                                                            .max_interval_ms = 7200000,
+                                                            .may_stun = true},
+                                                 .transport = {.kind = VF_TRANSPORT_VDDK,
+                                                               .vddk_libdir = "/opt/vddk",
+                                                               .vddk_thumbprint = "AA:BB",
+                                                               .nbdkit_program = "/usr/sbin/nbdkit",
+                                                               .connections = 8},
+                                                 .hard_power_off = true,
+                                                 .shutdown_timeout_ms = 90000,
+                                                 .no_digest = true};
+    f->plan.migration = &f->migration;
+}
+
+static void test_worker_args__every_option_of_migrate_is_told_or_not_for_a_reason(void **state)
+{
+    struct fixture *f = *state;
+    migrate_all(f);
+    expect_all_told(&f->plan, "migrate");
+    char **args = vf_worker_args(&f->plan);
+    assert_string_equal(args[0], "migrate");
+    expect_arg(args, "--warm");
+    expect_arg(args, "--to=pvc:/vmferry/disks");
+    expect_arg(args, "--transport=vddk");
+    expect_arg(args, "--cutover=2026-11-22T12:00:00Z/2026-11-22T15:00:00Z");
+    expect_arg(args, "--max-downtime=60s");
+    expect_arg(args, "--min-interval=2s"); /* whole ones, not less than was asked for */
+    expect_arg(args, "--shutdown-timeout=90s");
+    vf_worker_args_free(args);
+}
+
+static void test_worker_args__say_when_to_cut_over(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        enum vf_cutover_when when;
+        const char *arg;
+    } rows[] = {{VF_CUTOVER_ON_REQUEST, "--cutover=command"},
+                {VF_CUTOVER_ASAP, "--cutover=asap"},
+                {VF_CUTOVER_AT, "--cutover=2026-11-22T12:00:00Z"}};
+    migrate_all(f);
+    for (size_t i = 0; i < VF_COUNT(rows); i++) {
+        f->migration.policy.when = rows[i].when;
+        char **args = vf_worker_args(&f->plan);
+        expect_arg(args, rows[i].arg);
+        vf_worker_args_free(args);
+    }
+}
+
 static void expect_parsed(const struct vf_worker_plan *plan)
 {
-    const struct vf_command *import = vf_command_find("import");
+    const struct vf_command *import = vf_command_find(plan->migration ? "migrate" : "import");
     char **args = vf_worker_args(plan);
     void *parsed = vf_xcalloc(1, import->args_size);
     struct vf_error *err = NULL;
@@ -271,6 +334,15 @@ static void test_worker_args__are_understood_by_import(void **state)
     expect_parsed(&f->plan);
 }
 
+static void test_worker_args__are_understood_by_migrate(void **state)
+{
+    struct fixture *f = *state;
+    f->plan.migration = &f->migration;
+    expect_parsed(&f->plan);
+    migrate_all(f);
+    expect_parsed(&f->plan);
+}
+
 /* --- the Job ----------------------------------------------------------------------------- */
 
 #define POD       "spec.template.spec."
@@ -292,6 +364,34 @@ static void test_worker_job__pod_is_restricted(void **state)
     expect_json(job, POD "terminationGracePeriodSeconds", "120");
     expect_json(job, POD "volumes.2", "{\"name\":\"tmp\",\"emptyDir\":{\"sizeLimit\":\"64Mi\"}}");
     cJSON_Delete(job);
+}
+
+/* A pod that was killed or evicted is replaced, once it is gone; one that ended by itself is not.
+ */
+static void test_worker_job__of_a_migration_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    static const unsigned numbers[] = {0, 3};
+    f->plan.migration = &f->migration;
+    f->plan.numbers = numbers;
+    cJSON *job = vf_worker_build_job(&f->plan);
+    expect_text(job, "metadata.name", "web01-migrate");
+    expect_text(job, "spec.podReplacementPolicy", "Failed");
+    expect_json(job, "spec.podFailurePolicy.rules.0",
+                "{\"action\":\"Ignore\",\"onPodConditions\":[{\"type\":\"DisruptionTarget\","
+                "\"status\":\"True\"}]}");
+    expect_json(job, "spec.podFailurePolicy.rules.1",
+                "{\"action\":\"FailJob\",\"onExitCodes\":{\"containerName\":\"vmferry\","
+                "\"operator\":\"NotIn\",\"values\":[129,130,131,132,134,135,136,137,139,143]}}");
+    expect_json(job, POD "terminationGracePeriodSeconds", "600");
+    expect_text(job, CONTAINER "volumeMounts.0.mountPath", "/vmferry/disks/disk-0");
+    expect_text(job, CONTAINER "volumeMounts.1.mountPath", "/vmferry/disks/disk-3");
+    uint64_t restarts = 0;
+    assert_true(vf_json_u64(at(job, "spec"), "backoffLimit", &restarts) && restarts > 0);
+    cJSON_Delete(job);
+    cJSON *secret = vf_worker_build_secret(&f->plan, "job-uid");
+    expect_text(secret, "metadata.ownerReferences.0.name", "web01-migrate");
+    cJSON_Delete(secret);
 }
 
 static void test_worker_job__runs_once_and_is_marked(void **state)
@@ -432,7 +532,11 @@ int main(void)
         TEST(test_worker_args__of_a_vm),
         TEST(test_worker_args__of_a_url_name_the_variable),
         TEST(test_worker_args__every_option_of_import_is_told_or_not_for_a_reason),
+        TEST(test_worker_args__every_option_of_migrate_is_told_or_not_for_a_reason),
+        TEST(test_worker_args__say_when_to_cut_over),
         TEST(test_worker_args__are_understood_by_import),
+        TEST(test_worker_args__are_understood_by_migrate),
+        TEST(test_worker_job__of_a_migration_goes_on),
         TEST(test_worker_job__pod_is_restricted),
         TEST(test_worker_job__runs_once_and_is_marked),
         TEST(test_worker_job__mounts_claims_as_they_are),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "importer/base/mem.h"
+#include "jobs/migration/status.h"
 #include "jobs/report/report.h"
 #include "tests/support/event_log.h"
 
@@ -136,6 +137,50 @@ static void test_worker_events__the_first_result_stands(void **state)
     assert_string_equal(f->w.hint, "h");
 }
 
+/* Pods that follow each other: each begins with a phase. */
+static void test_worker_events__of_many_the_last_result_counts(void **state)
+{
+    struct fixture *f = *state;
+    f->w.many = true;
+    say(f, "{\"event\":\"result\",\"code\":\"cancelled\",\"message\":\"no\",\"hint\":\"h\"}");
+    say(f, "not a line of ours");
+    assert_true(f->w.has_result);
+    say(f, "{\"event\":\"phase\",\"phase\":\"connect\"}");
+    assert_false(f->w.has_result || f->w.message || f->w.hint);
+    say(f, "{\"event\":\"result\",\"code\":\"ok\",\"message\":\"there\"}");
+    assert_true(f->w.has_result && f->w.code == VF_OK);
+    assert_string_equal(f->w.message, "there");
+}
+
+static char *last_data;
+
+static void keep_data(struct vf_reporter *r, const struct vf_event *e)
+{
+    (void)r;
+    vf_replace_string(&last_data, e->data);
+}
+
+static void test_worker_events__a_status_is_handed_on_as_it_is_understood(void **state)
+{
+    struct fixture *f = *state;
+    static const struct vf_reporter_ops ops = {.event = keep_data};
+    struct vf_reporter reporter = {.ops = &ops};
+    char name[] = "web01";
+    const struct vf_migration_status status = {
+        .name = name, .phase = VF_PHASE_COPYING, .copied_bytes = 7};
+    char *vf_autofree text = vf_migration_status_encode(&status);
+    char *vf_autofree good =
+        vf_xasprintf("{\"event\":\"phase\",\"phase\":\"copying\",\"status\":%s}", text);
+    f->w.reporter = &reporter;
+    say(f, good);
+    assert_non_null(last_data);
+    assert_string_equal(last_data, text);
+    say(f, "{\"event\":\"phase\",\"phase\":\"copying\",\"status\":{\"phase\":\"unheard\"}}");
+    assert_null(last_data);
+    say(f, "{\"event\":\"phase\",\"phase\":\"copying\",\"status\":\"text\"}");
+    assert_null(last_data);
+}
+
 /* --- a disk's way ------------------------------------------------------------------------ */
 
 static void test_worker_events__a_second_try_starts_over(void **state)
@@ -257,6 +302,10 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_worker_events__every_code_is_known_again, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_worker_events__of_many_the_last_result_counts, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            test_worker_events__a_status_is_handed_on_as_it_is_understood, setup, teardown),
         cmocka_unit_test_setup_teardown(test_worker_events__the_first_result_stands, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_worker_events__a_second_try_starts_over, setup,
