@@ -197,6 +197,12 @@ static int track(struct vf_machine *m, struct vf_error **err)
     return rc ? rc : vf_inject("machine.tracking", err);
 }
 
+/* A guest that an earlier run asked to shut down may still do so. */
+static bool may_linger(const struct vf_machine *m)
+{
+    return m->c->stage == VF_STAGE_CUTOVER && m->c->was_on && age_s(m, m->c->updated) < RECENT_S;
+}
+
 /* An earlier run was cutting over. */
 static int go_on_cutting_over(struct vf_machine *m, bool *ret_delivered, struct vf_error **err)
 {
@@ -213,10 +219,10 @@ static int go_on_cutting_over(struct vf_machine *m, bool *ret_delivered, struct 
         return rc;
     }
     bool off = m->view.power == VF_POWER_OFF;
+    m->lingers = m->lingers && !off;
     if (off || age_s(m, m->c->updated) < RECENT_S) {
         m->now = true;
         m->further = !off;
-        m->lingers = !off;
     } else {
         /* Somebody has it running again since: that is decided anew. */
         vf_machine_warn(m, "an earlier cutover was broken off, and the source runs; the cutover "
@@ -255,6 +261,7 @@ static int run(struct vf_machine *m, struct vf_error **err)
 {
     int rc = 0;
     m->snapshots = true;
+    m->lingers = may_linger(m);
     if (m->c->stage == VF_STAGE_DELIVERED) {
         m->accepted = true;
     } else {
@@ -353,10 +360,10 @@ int vf_machine_cancel(struct vf_world *w, bool discard, struct vf_error **err)
     int rc = 0;
     w->numbers = (struct vf_world_numbers){0};
     m.c = w->ops->checkpoint(w);
+    m.lingers = may_linger(&m);
     /* One without a disk may be none yet, or none any more. */
     if (m.c->stage == VF_STAGE_CUTOVER || m.c->n_disks == 0) {
         rc = vf_machine_ask_accepted(&m, err);
-        m.lingers = m.c->was_on && age_s(&m, m.c->updated) < RECENT_S;
     }
     if (rc) {
         return rc;

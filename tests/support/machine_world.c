@@ -9,7 +9,7 @@
 #include "importer/base/mem.h"
 
 #define BEGIN_S      INT64_C(1800000000)
-#define LINGER_CALLS 4
+#define LINGER_CALLS 8
 #define GARBAGE      UINT64_MAX
 
 static const char *const op_names[FAKE_N_OPS] = {
