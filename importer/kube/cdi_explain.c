@@ -151,11 +151,10 @@ static void hold_by_annotations(struct vf_kube_hold *h, const cJSON *claim)
     const char *reason = vf_kube_annotation(claim, VF_CDI_RUNNING_REASON);
     const char *text = vf_kube_annotation(claim, VF_CDI_RUNNING_MESSAGE);
     if (is(vf_kube_annotation(claim, VF_CDI_BOUND_REASON), VF_CDI_AWAITING_VDDK)) {
-        vf_kube_hold_set(
-            h, 0,
-            "name the image with VMware's library in ConfigMap \"v2v-vmware\" of CDI's "
-            "namespace, key \"vddk-init-image\"",
-            "CDI has not been told which image has VMware's library");
+        vf_kube_hold_set(h, 0,
+                         "name the image with VMware's library by --vddk-image, or in ConfigMap "
+                         "\"v2v-vmware\" of CDI's namespace, key \"vddk-init-image\"",
+                         "CDI has not been told which image has VMware's library");
     }
     if (!text || !*text) {
         return;

@@ -23,16 +23,3 @@ def write_program(path):
     path.write_text(SCRIPT.format(plugin=text.strip()))
     path.chmod(0o755)
     return path
-
-
-def publish(cluster):
-    """As an administrator tells CDI of it."""
-    cluster.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "v2v-vmware"},
-            "data": {"vddk-init-image": IMAGE},
-        },
-        "cdi",
-    )
