@@ -126,7 +126,7 @@ static int run_transport(struct vf_disks *d, struct vf_transport *transport, con
     }
     struct vf_transport_round round = {
         .snapshot = snapshot, .frozen = frozen, .disks = disks, .n_disks = n};
-    int rc = transport->ops->copy(transport, &round, own, err);
+    int rc = vf_transport_copy(transport, &round, own, err);
     vf_cancel_free(own);
     return rc ? rc : vf_cancel_check(cancel, err);
 }
