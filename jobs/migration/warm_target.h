@@ -89,9 +89,9 @@ void vf_warm_target_free(struct vf_warm_target *t); /* NULL is fine */
 int vf_warm_target_dir_open(struct vf_import *im, const char *path,
                             struct vf_warm_target **ret_target, struct vf_error **err);
 /* im->options->target is VF_TO_CLAIM, to_path where the claims are mounted. NULL: for whoever
- * cancels what an earlier run left, found by im->options->name; then prepare is VF_UNSUPPORTED. With
- * a name there are store and board from the beginning, of whatever VM; after prepare those of this
- * one. */
+ * cancels what an earlier run left, found by im->options->name; then prepare is VF_UNSUPPORTED.
+ * With a name there are store and board from the beginning, of whatever VM; after prepare those of
+ * this one. */
 int vf_warm_target_cluster_open(struct vf_import *im, struct vf_warm_target **ret_target,
                                 struct vf_error **err);
 
