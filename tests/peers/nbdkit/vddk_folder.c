@@ -206,4 +206,5 @@ static struct nbdkit_plugin plugin = {
     .pread = vddk_pread,
 };
 
+struct nbdkit_plugin *plugin_init(void); /* the one symbol that nbdkit looks for */
 NBDKIT_REGISTER_PLUGIN(plugin)
