@@ -90,8 +90,7 @@ struct vf_transport_options {
     const char *vddk_thumbprint; /* SHA-1 of vCenter's certificate; NULL: that of the session */
     const char *vddk_image;      /* cdi: with the library; NULL: as CDI is configured */
     const struct vf_secret *password; /* of the session's user */
-    /* Of one disk: requests under way (https), connections to the library (vddk). 0: as many as
-     * serve best. */
+    /* https, vddk: requests under way of one disk; 0: as many as serve best. */
     unsigned connections;
 };
 

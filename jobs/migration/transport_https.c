@@ -26,9 +26,13 @@
 #include "jobs/area_copy.h"
 #include "jobs/migration/transport_private.h"
 
-/* A request costs a round trip and a search through the datastore's names; with so much in each,
- * and as many of them as one disk may have under way, memory stays at 8 MiB a disk. */
+/* A request costs a round trip and a search through the datastore's names: so much in each, unless
+ * as many as are asked for would not fit into the budget. */
 #define REQUEST_BYTES (1u << 20)
+#define BUDGET_BYTES  (32u << 20)
+
+#define MAX_REQUESTS 256u
+#define SECTOR_BYTES 512u
 
 #define PROBE_TIMEOUT_MS 10000
 
@@ -90,7 +94,8 @@ static int prepare(struct https *h, const struct vf_vm *frozen, struct vf_error 
 
 static unsigned requests_of(const struct https *h)
 {
-    return h->options->connections ? h->options->connections : VF_DATASTORE_REQUESTS;
+    unsigned n = h->options->connections ? h->options->connections : VF_DATASTORE_REQUESTS;
+    return n < MAX_REQUESTS ? n : MAX_REQUESTS;
 }
 
 static int open_disk(struct https *h, const struct vf_vm *frozen, const struct vf_vm_disk *d,
@@ -125,12 +130,13 @@ static int copy_disk(void *opaque, const struct vf_transport_round *round,
     int rc = vf_inject("transport.https.open", err);
     rc = rc ? rc : open_disk(h, round->frozen, d->disk, NULL, 0, cancel, &disk, err);
     if (rc == 0) {
+        unsigned each = BUDGET_BYTES / requests_of(h) / SECTOR_BYTES * SECTOR_BYTES;
         const struct vf_area_copy c = {.disk = disk,
                                        .sink = d->sink,
                                        .areas = d->todo,
                                        .requests = requests_of(h),
-                                       .request_bytes = REQUEST_BYTES,
-                                       .budget_bytes = (uint64_t)requests_of(h) * REQUEST_BYTES,
+                                       .request_bytes = each < REQUEST_BYTES ? each : REQUEST_BYTES,
+                                       .budget_bytes = BUDGET_BYTES,
                                        .progress = d->progress,
                                        .cancel = cancel};
         rc = vf_area_copy_run(&c, err);
