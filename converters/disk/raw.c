@@ -43,12 +43,24 @@ static int raw_read(struct vf_sink *s, void *buf, size_t len_bytes, uint64_t off
     return vf_file_pread(r->fd, r->path, buf, len_bytes, offset_bytes, err);
 }
 
+static int set_size(int fd, const char *path, uint64_t size_bytes, uint64_t more_bytes,
+                    struct vf_error **err)
+{
+    uint64_t bytes;
+    bool fits = !__builtin_add_overflow(size_bytes, more_bytes, &bytes) && bytes <= INT64_MAX;
+    if (!fits || ftruncate(fd, (off_t)bytes) != 0) {
+        return vf_error_set_errno(err, fits ? errno : EFBIG, "cannot give \"%s\" its size", path);
+    }
+    return 0;
+}
+
 static int raw_flush(struct vf_sink *s, struct vf_error **err)
 {
     struct raw_sink *r = (struct raw_sink *)s;
     if (r->unflushed) {
-        if (ftruncate(r->fd, (off_t)s->size_bytes) != 0) {
-            return vf_error_set_errno(err, errno, "cannot give \"%s\" its size", r->path);
+        int rc = set_size(r->fd, r->path, s->size_bytes, 0, err);
+        if (rc) {
+            return rc;
         }
         r->unflushed = false;
     }
@@ -96,9 +108,8 @@ int vf_raw_sink_create(const char *path, uint64_t size_bytes, struct vf_sink **r
     if (rc) {
         return rc;
     }
-    if (ftruncate(fd, (off_t)size_bytes) != 0 ||
-        ftruncate(fd, (off_t)(size_bytes + UNFLUSHED_BYTES)) != 0) {
-        rc = vf_error_set_errno(err, errno, "cannot give \"%s\" its size", path);
+    rc = set_size(fd, path, size_bytes, UNFLUSHED_BYTES, err);
+    if (rc) {
         close(fd);
         unlink(path);
         return rc;

@@ -108,6 +108,7 @@ static char *read_lines(int fd)
     }
     if (n == 0) {
         lines = vf_buf_take_string(&b);
+        strrchr(lines, '\n')[1] = '\0'; /* a line that a kill cut off names no file */
     }
     vf_buf_release(&b);
     return lines;

@@ -550,13 +550,13 @@ static void lose_power_often(const struct kind *kind, unsigned histories, unsign
 static void test_power_loss__qcow2_holds_what_was_flushed(void **state)
 {
     (void)state;
-    lose_power_often(&kinds[1], 24, 50);
+    lose_power_often(&kinds[1], 20, 40);
 }
 
 static void test_power_loss__raw_holds_what_was_flushed(void **state)
 {
     (void)state;
-    lose_power_often(&kinds[0], 8, 25);
+    lose_power_often(&kinds[0], 4, 25);
 }
 
 int main(void)

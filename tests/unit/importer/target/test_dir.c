@@ -193,6 +193,83 @@ static void test_dir__what_a_killed_import_left_is_ours(void **state)
     scratch_release(dir);
 }
 
+static void test_dir__noted_names_are_told(void **state)
+{
+    (void)state;
+    char *dir = scratch_new();
+    bool ours;
+    scratch_write_text(dir, VF_UNFINISHED_NAME, "/\n../../etc/passwd\na.img\n\nb.img");
+    struct vf_dir *d = open_dir(dir, false);
+    assert_true(vf_dir_is_noted(d, "a.img"));
+    assert_false(vf_dir_is_noted(d, "b.img")); /* its line is cut off */
+    assert_int_equal(vf_dir_claim(d, "c.img", &ours, NULL), 0);
+    assert_true(vf_dir_is_noted(d, "c.img"));
+    char *first = vf_dir_get_noted(d, 0), *last = vf_dir_get_noted(d, 2);
+    assert_string_equal(first, "a.img"); /* nothing with a slash */
+    assert_true(last == NULL || strcmp(last, "c.img") == 0);
+    assert_null(vf_dir_get_noted(d, 9));
+    free(first);
+    free(last);
+    scratch_write_text(dir, "a.img", "x");
+    assert_int_equal(vf_dir_remove(d, "a.img", NULL), 0);
+    assert_int_equal(vf_dir_remove(d, "a.img", NULL), 0);
+    assert_false(exists(scratch_path(dir, "a.img")));
+    assert_int_equal(vf_dir_sync(d, NULL), 0);
+    vf_dir_free(d);
+    scratch_release(dir);
+}
+
+/* Made for an import that was killed, it goes with what is left of that. */
+static void test_dir__made_by_a_killed_one_is_removed_by_the_next(void **state)
+{
+    (void)state;
+    char *dir = scratch_new();
+    bool ours;
+    struct vf_dir *d = open_dir(scratch_path(dir, "vm"), false);
+    assert_int_equal(vf_dir_claim(d, "a.img", &ours, NULL), 0);
+    vf_dir_free(d);
+    assert_true(exists(scratch_path(dir, "vm")));
+    d = open_dir(scratch_path(dir, "vm"), false);
+    assert_int_equal(vf_dir_claim(d, "a.img", &ours, NULL), 0);
+    assert_true(ours);
+    vf_dir_settle(d, true);
+    vf_dir_free(d);
+    assert_false(exists(scratch_path(dir, "vm")));
+    scratch_release(dir);
+}
+
+/* Also where a folder itself cannot be locked. */
+static void test_dir__who_lives_is_told_without_a_lock(void **state)
+{
+    (void)state;
+    char *dir = scratch_new();
+    bool held = true, ours;
+    struct vf_dir *other = NULL;
+    struct vf_error *err = NULL;
+    assert_int_equal(vf_dir_fetch_held(dir, &held, NULL), 0);
+    assert_false(held);
+    check_error(vf_dir_fetch_held(scratch_path(dir, "no"), &held, &err), &err, VF_MISSING,
+                "cannot open folder");
+    flock_errno = EBADF;
+    struct vf_dir *d = open_dir(dir, false);
+    int rc = vf_dir_claim(d, "a.img", &ours, NULL);
+    int held_rc = vf_dir_fetch_held(dir, &held, NULL);
+    int second_rc = vf_dir_open(dir, false, &other, &err);
+    flock_errno = 0;
+    assert_int_equal(rc, 0);
+    assert_int_equal(held_rc, 0);
+    assert_true(held);
+    check_error(second_rc, &err, VF_CONFLICT, "another vmferry is writing");
+    vf_dir_free(d);
+    assert_int_equal(vf_dir_fetch_held(dir, &held, NULL), 0);
+    assert_false(held);
+    assert_int_equal(mkfifo(scratch_path(dir, "fifo"), 0600), 0);
+    unlink(scratch_path(dir, VF_UNFINISHED_NAME));
+    assert_int_equal(symlink("fifo", scratch_path(dir, VF_UNFINISHED_NAME)), 0);
+    assert_int_not_equal(vf_dir_fetch_held(dir, &held, NULL), 0); /* no link is followed */
+    scratch_release(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +280,9 @@ int main(void)
         cmocka_unit_test(test_dir__that_cannot_be_locked_or_synced_is_used),
         cmocka_unit_test(test_dir__bad_paths_are_told),
         cmocka_unit_test(test_dir__what_a_killed_import_left_is_ours),
+        cmocka_unit_test(test_dir__noted_names_are_told),
+        cmocka_unit_test(test_dir__made_by_a_killed_one_is_removed_by_the_next),
+        cmocka_unit_test(test_dir__who_lives_is_told_without_a_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

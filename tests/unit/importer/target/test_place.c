@@ -299,6 +299,45 @@ static void test_place__full_disk_leaves_nothing(void **state)
     scratch_release(dir);
 }
 
+static void test_place__adopted_partial_stays_and_goes_both_ways(void **state)
+{
+    (void)state;
+    char *dir = scratch_new();
+    struct vf_place p;
+    struct vf_error *err = NULL;
+    char path[600];
+    snprintf(path, sizeof path, "%s/a", dir);
+    scratch_write_text(dir, "a.partial", "half");
+    assert_int_equal(vf_place_adopt(&p, path, false, NULL), 0);
+    vf_place_release(&p);
+    expect_text(dir, "a.partial", "half");
+
+    assert_int_equal(vf_place_adopt(&p, path, false, NULL), 0);
+    assert_int_equal(vf_place_commit(&p, NULL), 0);
+    expect_text(dir, "a", "half");
+    assert_int_equal(vf_place_revoke(&p, NULL), 0);
+    expect_text(dir, "a.partial", "half");
+    assert_false(exists(scratch_path(dir, "a")));
+    check_error(vf_place_revoke(&p, &err), &err, VF_MISSING, "cannot rename");
+    scratch_write_text(dir, "a", "theirs");
+    check_error(vf_place_revoke(&p, &err), &err, VF_CONFLICT, "cannot rename");
+    expect_text(dir, "a.partial", "half");
+    vf_place_release(&p);
+    check_error(vf_place_adopt(&p, path, false, &err), &err, VF_CONFLICT, "exists");
+    vf_place_release(&p);
+    assert_int_equal(vf_place_adopt(&p, path, true, NULL), 0);
+    assert_int_equal(vf_place_discard(&p, NULL), 0);
+    assert_int_equal(vf_place_discard(&p, NULL), 0);
+    assert_false(exists(scratch_path(dir, "a.partial")));
+    /* A kill between link and unlink, where a rename cannot but replace: two names of one file. */
+    assert_int_equal(link(path, scratch_path(dir, "a.partial")), 0);
+    assert_int_equal(vf_place_commit(&p, NULL), 0);
+    assert_false(exists(scratch_path(dir, "a.partial")));
+    expect_text(dir, "a", "theirs");
+    vf_place_release(&p);
+    scratch_release(dir);
+}
+
 static void test_place_write_file__is_whole_and_replaced(void **state)
 {
     (void)state;
@@ -331,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_place__unwritable_folder_is_told_at_once),
         cmocka_unit_test(test_place__space_is_asked_for),
         cmocka_unit_test(test_place__full_disk_leaves_nothing),
+        cmocka_unit_test(test_place__adopted_partial_stays_and_goes_both_ways),
         cmocka_unit_test(test_place_write_file__is_whole_and_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
