@@ -65,15 +65,21 @@ static void cancel(struct fake_world *f)
     enum vf_power power = f->power;
     fake_world_begin(f);
     int rc = vf_machine_cancel(&f->base, false, &err);
-    if (!f->dead && accepted) {
-        if (rc == 0 || (rc != VF_CONFLICT && rc != VF_RETRY && rc != VF_INTERNAL) ||
-            (f->power != power && !f->behind) || f->noted != noted) {
+    char *vf_autofree text = vf_error_format(err);
+    if (f->dead) {
+        vf_error_free(err);
+        return;
+    }
+    f->prepared = true;
+    if (accepted) {
+        if (rc == 0 || (f->power != power && !f->behind) || f->noted != noted) {
             fake_world_violate(f, "an accepted VM was cancelled: %d", rc);
         }
-    } else if (!f->dead && rc == 0) {
-        f->prepared = true;
-        fake_world_check_end(f, VF_END_CANCELLED, VF_CANCELLED, NULL);
-        f->violations -= f->violations > 0; /* that there is no error */
+    } else if (rc == 0) {
+        vf_error_set(&err, VF_CANCELLED, "cancelled");
+        fake_world_check_end(f, VF_END_CANCELLED, VF_CANCELLED, err);
+    } else if (!strstr(text, "cannot be told")) {
+        fake_world_check_end(f, VF_END_FAILED, rc, err);
     }
     vf_error_free(err);
 }
