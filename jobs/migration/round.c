@@ -28,8 +28,7 @@ static int save(struct vf_disks *d, struct vf_error **err)
 /* What is there is opened before the checkpoint is saved, since it may turn out to be of no use,
  * also where nothing changed; what is to begin from nothing after that, since from then on nothing
  * of it is left. */
-static int open_sinks(struct vf_disks *d, const char *snapshot, bool fresh,
-                      const struct vf_cancel *cancel, struct vf_error **err)
+static int open_sinks(struct vf_disks *d, const char *snapshot, bool fresh, struct vf_error **err)
 {
     int rc = 0;
     for (size_t i = 0; i < d->n && rc == 0; i++) {
@@ -38,7 +37,7 @@ static int open_sinks(struct vf_disks *d, const char *snapshot, bool fresh,
             continue;
         }
         struct vf_error *error = NULL;
-        rc = vf_round_open(rd, fresh, cancel, &error);
+        rc = vf_round_open(rd, fresh, &error);
         if (!fresh && (rc == VF_MISSING || rc == VF_INVALID)) {
             char *vf_autofree why = vf_error_format(error);
             vf_error_clear(&error);
@@ -49,14 +48,13 @@ static int open_sinks(struct vf_disks *d, const char *snapshot, bool fresh,
     return rc;
 }
 
-static int begin(struct vf_disks *d, const char *snapshot, const struct vf_cancel *cancel,
-                 struct vf_error **err)
+static int begin(struct vf_disks *d, const char *snapshot, struct vf_error **err)
 {
-    int rc = d->copies_itself ? 0 : open_sinks(d, snapshot, false, cancel, err);
+    int rc = d->copies_itself ? 0 : open_sinks(d, snapshot, false, err);
     rc = rc ? rc : save(d, err);
     rc = rc ? rc : vf_inject("round.begun", err);
     if (rc == 0 && !d->copies_itself) {
-        rc = open_sinks(d, snapshot, true, cancel, err);
+        rc = open_sinks(d, snapshot, true, err);
     }
     return rc ? rc : vf_inject("round.open", err);
 }
@@ -255,7 +253,7 @@ int vf_disks_copy_round(struct vf_disks *d, struct vf_transport *transport, cons
     }
     int rc = vf_round_adopt(d, frozen, err);
     rc = rc ? rc : vf_round_plan(d, snapshot, frozen, err);
-    rc = rc ? rc : begin(d, snapshot, cancel, err);
+    rc = rc ? rc : begin(d, snapshot, err);
     if (rc) {
         return rc;
     }

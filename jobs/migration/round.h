@@ -48,6 +48,7 @@ struct vf_disks_env {
     const char *vm;
     vf_changes_fn *changes;
     void *changes_opaque;
+    const struct vf_cancel *cancel; /* of the sinks, which stay from round to round; may be NULL */
     uint64_t flush_bytes; /* between two flushes of a disk; 0: vf_journal_interval_bytes */
 };
 
@@ -79,7 +80,7 @@ struct vf_round_report {
  * checkpoint, one that shrank is VF_CONFLICT. A target that does not know the disks as they are now
  * is asked to prepare again. Whatever the end, the checkpoint is as the targets are; on success
  * every disk is complete. Errors of the transport come through; VF_RETRY: try again, maybe with a
- * new snapshot. `cancel` is not triggered by a failure, may be NULL, and must outlive the disks. */
+ * new snapshot. `cancel` may be NULL, is not triggered by a failure, and is of this round alone. */
 int vf_disks_copy_round(struct vf_disks *d, struct vf_transport *transport, const char *snapshot,
                         const struct vf_vm *frozen, struct vf_cancel *cancel,
                         struct vf_round_report *ret, struct vf_error **err);

@@ -146,12 +146,13 @@ static void drop_gone(struct vf_disks *d, const struct vf_vm *frozen)
 static int adopt_vm(struct vf_disks *d, const struct vf_vm *frozen, struct vf_error **err)
 {
     struct vf_checkpoint *c = d->env.checkpoint;
-    if (!frozen->instance_uuid) {
-        return vf_error_set(err, VF_UNSUPPORTED,
-                            "the VM has no instance UUID, by which its copy could be told from "
-                            "another VM's");
+    const char *uuid =
+        frozen->instance_uuid && *frozen->instance_uuid ? frozen->instance_uuid : frozen->moref;
+    if (!uuid) {
+        return vf_error_set(err, VF_INVALID,
+                            "the VM has neither an instance UUID nor a name of its own in vSphere");
     }
-    if (c->instance_uuid && !same_uuid(c->instance_uuid, frozen->instance_uuid)) {
+    if (c->instance_uuid && !same_uuid(c->instance_uuid, uuid)) {
         vf_report_warning(d->env.reporter, d->env.vm,
                           "what is at the target is a copy of vm \"%s\" with instance UUID %s: all "
                           "is copied in full",
@@ -163,7 +164,7 @@ static int adopt_vm(struct vf_disks *d, const struct vf_vm *frozen, struct vf_er
         c->was_on = was_on;
         free_list(d);
     }
-    vf_replace_string(&c->instance_uuid, frozen->instance_uuid);
+    vf_replace_string(&c->instance_uuid, uuid);
     vf_replace_string(&c->moref, frozen->moref);
     vf_replace_string(&c->vm_name, frozen->name);
     return 0;
@@ -233,6 +234,10 @@ int vf_round_adopt(struct vf_disks *d, const struct vf_vm *frozen, struct vf_err
         /* The target may put them in other places now: its sinks are opened again. */
         free_list(d);
         rc = d->env.target->ops->prepare(d->env.target, frozen, err);
+        if (rc == 0 && !target_knows(d->env.target->im, frozen)) {
+            rc =
+                vf_error_set(err, VF_INTERNAL, "the target has no place for the disks as they are");
+        }
     }
     if (rc == 0) {
         make_list(d, frozen);

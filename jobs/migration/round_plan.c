@@ -212,6 +212,7 @@ int vf_round_plan(struct vf_disks *d, const char *snapshot, const struct vf_vm *
     now.n_snapshots = 1;
     now.cbt_enabled = true;
     struct vf_checkpoint *c = d->env.checkpoint;
+    now.instance_uuid = c->instance_uuid; /* vf_round_adopt has seen to that */
     bool first = c->n_disks == 0;
     struct vf_checkpoint_judgement j;
     vf_checkpoint_judge(c, &now, &j);

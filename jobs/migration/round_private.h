@@ -66,8 +66,7 @@ int vf_round_plan_full(struct vf_round_disk *rd, const char *snapshot, const cha
 
 /* As the last flush left it, or, when `fresh`, from nothing. One that is open and not to be fresh
  * stays. */
-int vf_round_open(struct vf_round_disk *rd, bool fresh, const struct vf_cancel *cancel,
-                  struct vf_error **err);
+int vf_round_open(struct vf_round_disk *rd, bool fresh, struct vf_error **err);
 /* The content stays; what is known of the digest is gone. */
 void vf_round_close(struct vf_round_disk *rd);
 

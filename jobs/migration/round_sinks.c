@@ -55,16 +55,16 @@ static int make_chain(struct vf_round_disk *rd, struct vf_sink *sink, bool fresh
     return 0;
 }
 
-int vf_round_open(struct vf_round_disk *rd, bool fresh, const struct vf_cancel *cancel,
-                  struct vf_error **err)
+int vf_round_open(struct vf_round_disk *rd, bool fresh, struct vf_error **err)
 {
-    struct vf_warm_target *t = rd->disks->env.target;
+    const struct vf_disks_env *env = &rd->disks->env;
+    struct vf_warm_target *t = env->target;
     if (rd->chain && !fresh) {
         return 0;
     }
     vf_round_close(rd);
     struct vf_sink *sink = NULL;
-    int rc = t->ops->open_disk(t, rd->index, rd->size_bytes, fresh, cancel, &sink, err);
+    int rc = t->ops->open_disk(t, rd->index, rd->size_bytes, fresh, env->cancel, &sink, err);
     rc = rc ? rc : make_chain(rd, sink, fresh, err);
     return rc ? vf_error_wrap(err, rc, "disk \"%s\"", rd->name) : 0;
 }
@@ -75,7 +75,6 @@ void vf_round_close(struct vf_round_disk *rd)
     rd->chain = rd->journal = rd->readback = NULL;
 }
 
-/* A token of our own, so that what fails here ends only what belongs to it. */
 static int refresh(struct vf_round_disk *rd, struct vf_cancel *cancel, struct vf_error **err)
 {
     int rc = vf_inject("round.digest", err);
@@ -85,6 +84,7 @@ static int refresh(struct vf_round_disk *rd, struct vf_cancel *cancel, struct vf
 
 int vf_disks_refresh_digests(struct vf_disks *d, struct vf_cancel *cancel, struct vf_error **err)
 {
+    /* A failure here ends nothing else. */
     struct vf_cancel *own = vf_cancel_new(cancel);
     if (!own) {
         return vf_error_set(err, VF_INTERNAL, "no memory for a cancellation");
@@ -110,7 +110,7 @@ static int finish_disk(struct vf_round_disk *rd, bool with_digest, char **ret_di
     return rc ? vf_error_wrap(err, rc, "disk \"%s\"", rd->name) : 0;
 }
 
-static int open_all(struct vf_disks *d, const struct vf_cancel *cancel, struct vf_error **err)
+static int open_all(struct vf_disks *d, struct vf_error **err)
 {
     int rc = 0;
     for (size_t i = 0; i < d->n && rc == 0; i++) {
@@ -119,7 +119,7 @@ static int open_all(struct vf_disks *d, const struct vf_cancel *cancel, struct v
         if (!cd || cd->phase != VF_CHECKPOINT_COMPLETE) {
             return vf_error_set(err, VF_CONFLICT, "disk \"%s\" is not copied to its end", rd->name);
         }
-        rc = vf_round_open(rd, false, cancel, err);
+        rc = vf_round_open(rd, false, err);
     }
     return rc;
 }
@@ -133,7 +133,7 @@ int vf_disks_finish(struct vf_disks *d, bool with_digest, struct vf_cancel *canc
                             im->n_copies);
     }
     with_digest = with_digest && !d->copies_itself;
-    int rc = d->copies_itself ? 0 : open_all(d, cancel, err);
+    int rc = d->copies_itself ? 0 : open_all(d, err);
     if (rc == 0 && with_digest) {
         rc = vf_disks_refresh_digests(d, cancel, err);
     }

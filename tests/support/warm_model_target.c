@@ -308,7 +308,9 @@ static void keep(struct warm_model *m, const struct vf_checkpoint *c)
     vf_test_check(vf_checkpoint_parse(text, strlen(text), &back, NULL) == 0);
     vf_test_check(vf_checkpoint_encode(&back, m->max_text, &again, NULL) == 0);
     vf_test_check(strcmp(text, again) == 0);
-    check_truth(m, &back);
+    if (!m->transport.copies_itself) {
+        check_truth(m, &back);
+    }
     vf_checkpoint_release(&back);
     free(again);
     free(m->text);
