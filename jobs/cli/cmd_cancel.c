@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "importer/base/mem.h"
 #include "jobs/cli/ask.h"
@@ -37,6 +38,13 @@ static int check_login(struct vf_cli *cli, const struct cancel_args *args, const
                          source ? "" : " --source", user ? "" : " --user", vm ? "" : " --vm");
 }
 
+/* What CDI fills is another kind of target. */
+static enum vf_transport_kind transport_of(const struct vf_migration_status *s)
+{
+    const char *cdi = vf_transport_name(VF_TRANSPORT_CDI);
+    return s->transport && strcmp(s->transport, cdi) == 0 ? VF_TRANSPORT_CDI : VF_TRANSPORT_AUTO;
+}
+
 static int cancel_here(struct vf_cli *cli, const struct cancel_args *args,
                        const struct vf_picked_board *p, const struct vf_migration_status *status,
                        struct vf_error **err)
@@ -49,6 +57,7 @@ static int cancel_here(struct vf_cli *cli, const struct cancel_args *args,
                    .to_path = p->path,
                    .namespace_name = args->cluster.namespace_name,
                    .cluster = {.where = vf_cluster_options_of(&args->cluster)}},
+        .transport.kind = transport_of(status),
     };
     struct vf_secret *password = NULL;
     struct vf_reporter *reporter = NULL;
