@@ -244,7 +244,9 @@ def test_kill_in_the_full_copy__copies_at_most_two_percent_twice(warm):
         done, read = bytes_read(run, proxy, *transport)
         done.good()
     second = read()
-    assert first + second < size * 1.06, f"{first} + {second} for {size}"
+    twice = first + second - size
+    print(f"{flushed} flushed; {first} + {second} for {size}: {twice} twice")
+    assert twice < size * 0.03  # TLS and HTTP, which are counted too, take some
     run.assert_delivered()
 
 

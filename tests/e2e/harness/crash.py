@@ -84,14 +84,15 @@ class Case:
 
 
 def plan(points, seed, named=None):
-    """That many cases: each named point at its first passage, then points and moments by chance."""
+    """At least that many cases: each named point at its first passage, then points and moments by
+    chance."""
     chance = random.Random(seed)
     names = sorted(fault_points()) if named is None else named
     cases = [make_case(chance, point) for point in names]
     while len(cases) < points:
         point = chance.choice(names) if chance.random() < 0.4 else ""
         cases.append(make_case(chance, point, nth=chance.choice((1, 2, 3, 5, 9))))
-    return cases[: max(points, len(names))]
+    return cases
 
 
 def make_case(chance, point, nth=1):
@@ -127,7 +128,7 @@ class Stand:
                 warm_vm(
                     disks,
                     name,
-                    sizes=(12 * MIB, 3 * MIB + 512 * 3),
+                    sizes=(6 * MIB, 2 * MIB + 512 * 3),
                     seed=70,
                     cbt=case.tracked,
                     snapshots=["by hand"] if case.has_users_snapshot else [],
@@ -205,7 +206,7 @@ class Crash:
         else:
             self._migrate()
             self.migration.end().good()
-        self.migration.assert_delivered(told=told)
+        self.migration.assert_delivered(told, verify=self.case.seed % 4 == 0)
         self._check_others()
         return "killed" if killed else "missed"
 

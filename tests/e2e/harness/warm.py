@@ -1,6 +1,7 @@
 """A warm migration under test: its source, whose guest writes all the time, the program, and the
 folder that it fills."""
 
+import filecmp
 import json
 import signal
 
@@ -197,17 +198,21 @@ class WarmRun:
         disks = self.source.disks()
         assert len(images) == len(disks)
         for image, disk in zip(images, disks):
-            assert_same_disk(image, self.format, disk)
-            assert_clean_image(image, self.format)
+            if self.format == "raw":
+                assert filecmp.cmp(image, disk, shallow=False), f"{image} is not {disk}"
+            else:
+                assert_same_disk(image, self.format, disk)
+                assert_clean_image(image, self.format)
 
-    def assert_delivered(self, told=True):
+    def assert_delivered(self, told=True, verify=True):
         """The end that is wanted: same bytes, source off with its note, nothing left behind. Unless
         it is `told`, the status is as an earlier moment left it."""
         self.source.assert_clean("off", note=True)
         self.source.assert_never_started_after_delivery()
         self.assert_same()
         assert self.status()["phase"] == "done" or not told
-        self._start("verify", str(self.target)).wait().good()
+        if verify:
+            self._start("verify", str(self.target)).wait().good()
 
     def assert_undone(self, power="on"):
         """Failed or cancelled before the new VM was there: the source is as it was, and the folder
