@@ -1,12 +1,21 @@
 #!/usr/bin/python3
 """Speed as a ratio: vmferry and a peer on the same machine, in the same run, turn about.
 
-    tests/bench/bench.py [--vmferry PATH] [--rounds N] [--only NAME]... [--json FILE]
+    tests/bench/bench.py [--vmferry PATH] [--areas PATH] [--rounds N] [--only NAME]... [--json FILE]
 
-Names: raw4 qcow4 raw40 qcow40 inventory. Fixtures are made once, in the cache folder
-(${VMFERRY_CACHE:-~/.cache/vmferry}/bench, about 8 GiB). Wall clock, CPU and peak memory are those
-of /usr/bin/time; each figure is the median of the rounds. vmferry syncs what it writes before it
-ends, qemu-img by its default does not: no allowance is made for that.
+Names: raw4 qcow4 raw40 qcow40 inventory nbd-areas nbd-full nbd-full-sync. Fixtures are made once,
+in the cache folder (${VMFERRY_CACHE:-~/.cache/vmferry}/bench, about 12 GiB). Wall clock, CPU and
+peak memory are those of /usr/bin/time; each figure is the median of the rounds. vmferry syncs what
+it writes before it ends, qemu-img by its default does not: no allowance is made for that.
+
+The nbd ones read from nbdkit (file plugin, 64 threads, content in the page cache) over a Unix
+socket, through its delay filter, and drop what they read: 2 GiB in areas of 4 KiB to 1 MiB, or a
+disk of 4 GiB. "sync" is one synchronous libnbd reader of at most 2 MiB at once.
+  nbd-areas      2 ms a read, against sync.
+  nbd-full       2 ms a read, against nbdcopy with the best of its settings.
+  nbd-full-sync  10 ms a read, against sync. At 2 ms a read this says nothing: 2 MiB take longer to
+                 go through the socket than the delay is, and nbdkit and the socket are busy with
+                 three or four such readers, whoever reads.
 """
 
 import argparse
@@ -209,18 +218,90 @@ def bench_inventory(args, cache, _name, _fmt):
     return "govc collect", a, b
 
 
+# --- areas over NBD -------------------------------------------------------------------------
+
+NBDCOPY_SETTINGS = ([], ["--connections=1"], ["--connections=2", "--requests=64"], ["--connections=4", "--requests=128"])
+# Connections, requests in flight, KiB a request: as the vddk transport has them.
+OUR_TUNING = "2,128,256"
+
+
+def make_nbd_disk(cache):
+    disk = cache / "nbd.raw"
+    if not disk.exists():
+        say("bench: making nbd.raw: 4 GiB")
+        part = cache / "nbd.part"
+        block = os.urandom(64 << 20)
+        with part.open("wb") as f:
+            for _ in range(64):
+                f.write(block)
+        part.rename(disk)
+    with disk.open("rb") as f:
+        while f.read(16 << 20):  # all find it in the page cache
+            pass
+    return disk
+
+
+def start_nbdkit(disk, folder, delay):
+    socket = Path(folder, "nbd.sock")
+    server = subprocess.Popen(
+        ["nbdkit", "--foreground", "--exit-with-parent", "--unix", socket, "--threads", "64", "--readonly",
+         "--filter=delay", "file", disk, f"rdelay={delay}"])
+    for _ in range(100):
+        if socket.exists():
+            return server, socket
+        time.sleep(0.1)
+    sys.exit("bench: nbdkit did not come up")
+
+
+def best_nbdcopy(uri):
+    walls = []
+    for settings in NBDCOPY_SETTINGS:
+        wall = run_timed(["nbdcopy", *settings, uri, "null:"])[0]
+        say(f"  nbdcopy {' '.join(settings) or '(defaults)'}: {wall:.2f} s")
+        walls.append((wall, settings))
+    return min(walls)[1]
+
+
+def bench_nbd(args, cache, name, _fmt):
+    disk = make_nbd_disk(cache)
+    what = "areas" if name == "nbd-areas" else "full"
+    with tempfile.TemporaryDirectory() as folder:
+        server, socket = start_nbdkit(disk, folder, "10ms" if name == "nbd-full-sync" else "2ms")
+        try:
+            ours = [args.areas, "ours", what, str(socket), "null", "2048", OUR_TUNING]
+            if name == "nbd-full":
+                uri = f"nbd+unix:///?socket={socket}"
+                settings = best_nbdcopy(uri)
+                peer, theirs = "nbdcopy " + " ".join(settings), ["nbdcopy", *settings, uri, "null:"]
+            else:
+                peer, theirs = "sync 2 MiB", [args.areas, "sync", what, str(socket), "null", "2048"]
+            a, b = Series(), Series()
+            for i in range(args.rounds):
+                b.add(run_timed(theirs))
+                a.add(run_timed(ours))
+                say(f"  round {i + 1}: vmferry {a.wall[-1]:.2f} s, {peer} {b.wall[-1]:.2f} s")
+        finally:
+            server.terminate()
+            server.wait()
+    return peer, a, b
+
+
 BENCHES = {
     "raw4": (bench_convert, "raw"),
     "qcow4": (bench_convert, "qcow2"),
     "raw40": (bench_convert, "raw"),
     "qcow40": (bench_convert, "qcow2"),
     "inventory": (bench_inventory, None),
+    "nbd-areas": (bench_nbd, None),
+    "nbd-full": (bench_nbd, None),
+    "nbd-full-sync": (bench_nbd, None),
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vmferry", default=str(TOP / "build/release/jobs/vmferry"))
+    parser.add_argument("--areas", default=str(TOP / "build/release/tests/bench/vf-bench-areas"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", choices=BENCHES)
     parser.add_argument("--json")
