@@ -14,9 +14,11 @@
 #include "importer/kube/volume_snapshot.h"
 #include "jobs/cluster/guard_set.h"
 
-#define READY_TIMEOUT_MS  (10 * 60 * 1000)
-#define DELETE_TIMEOUT_MS (2 * 60 * 1000)
-#define MAX_STATE_BYTES   80
+#define READY_TIMEOUT_MS (10 * 60 * 1000)
+/* Of a cutover: the source is off, and what is at stake is less than the time. */
+#define CUTOVER_TIMEOUT_MS (60 * 1000)
+#define DELETE_TIMEOUT_MS  (2 * 60 * 1000)
+#define MAX_STATE_BYTES    80
 
 struct vf_guard {
     struct vf_guard_env env;
@@ -157,6 +159,7 @@ struct taking {
     char **records; /* what each claim is */
     cJSON *items;   /* as they were listed */
     struct vf_guard_sets sets;
+    bool cutover;    /* the source is being shut down, or off */
     uint32_t number; /* of the new set */
     char *state;     /* of it, for people */
 };
@@ -297,6 +300,9 @@ static int make_one(struct taking *t, size_t i, struct vf_error **err)
 static int wait_all(struct taking *t, struct vf_error **err)
 {
     int64_t timeout_ms = t->g->env.timeout_ms ? t->g->env.timeout_ms : READY_TIMEOUT_MS;
+    if (t->cutover && timeout_ms > CUTOVER_TIMEOUT_MS) {
+        timeout_ms = CUTOVER_TIMEOUT_MS;
+    }
     int64_t deadline_ms = vf_clock_ms() + timeout_ms;
     int rc = 0;
     for (size_t i = 0; i < t->n && rc == 0; i++) {
@@ -428,7 +434,8 @@ static int find_class(struct vf_guard *g, struct vf_error **err)
 int vf_guard_take(struct vf_guard *g, const char *const *claims, size_t n_claims,
                   const struct vf_checkpoint *c, struct vf_error **err)
 {
-    struct taking t = {.g = g, .claims = claims, .n = n_claims};
+    struct taking t = {
+        .g = g, .claims = claims, .n = n_claims, .cutover = c->stage == VF_STAGE_CUTOVER};
     struct vf_error *e = NULL;
     bool half = false;
     if (g->unavailable || n_claims == 0 || !all_complete(c)) {

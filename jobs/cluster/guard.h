@@ -34,7 +34,8 @@ struct vf_guard_env {
     struct vf_reporter *reporter;          /* may be NULL */
     const char *vm;                        /* for events; may be NULL */
     const struct vf_cancel *cancel;        /* of vf_guard_take; may be NULL */
-    int64_t timeout_ms;                    /* for all snapshots of a set to be ready; 0: 10 min */
+    int64_t timeout_ms; /* for all snapshots of a set to be ready; 0: 10 min; in a cutover 1 min at
+                           most */
 };
 
 struct vf_guard;
