@@ -229,7 +229,8 @@ static void publish(struct vf_watch *w)
     vf_error_free(e);
 }
 
-/* Take what was asked for off the board. */
+/* Take what was asked for off the board: a later request takes the place of one that nobody has
+ * asked for yet, a cancellation that of a cutover above all. */
 static void take_request(struct vf_watch *w)
 {
     struct vf_migration_request request = {0};
@@ -301,9 +302,7 @@ int vf_watch_wait(struct vf_watch *w, int64_t timeout_ms, struct vf_migration_re
     int64_t publish_ms = vf_clock_ms();
     *ret = (struct vf_migration_request){0};
     for (;;) {
-        if (w->pending.kind == VF_REQUEST_NONE) {
-            take_request(w);
-        }
+        take_request(w);
         if (w->pending.kind != VF_REQUEST_NONE) {
             *ret = w->pending;
             w->pending = (struct vf_migration_request){0};
@@ -375,9 +374,7 @@ static void tick(struct vf_watch *w)
                            ? (int64_t)((total - bytes) / w->status.bytes_per_s) * 1000
                            : -1;
     publish(w);
-    if (w->pending.kind == VF_REQUEST_NONE) {
-        take_request(w);
-    }
+    take_request(w);
     if (w->pending.kind == VF_REQUEST_CANCEL && !w->cancelled) {
         w->cancelled = true;
         vf_cancel_trigger(w->round);

@@ -222,6 +222,29 @@ static void test_watch_copy__request_to_cut_over_waits(void **state)
     vf_cancel_free(round);
 }
 
+/* Somebody thinks better of it, hours before the copy is over. */
+static void test_watch_copy__request_to_cancel_takes_the_place_of_a_cutover(void **state)
+{
+    struct fixture *f = *state;
+    struct vf_cancel *round = vf_cancel_new(NULL);
+    struct vf_migration_request r = {0};
+    leave(f, VF_REQUEST_CUTOVER);
+    assert_int_equal(vf_watch_start(f->watch, round, &f->err), 0);
+    unsigned cleared = 0;
+    while (cleared == 0) {
+        assert_int_equal(vf_cancel_wait(NULL, 50, NULL), 0);
+        pthread_mutex_lock(&f->board.lock);
+        cleared = f->board.cleared;
+        pthread_mutex_unlock(&f->board.lock);
+    }
+    leave(f, VF_REQUEST_CANCEL);
+    assert_int_equal(vf_cancel_wait(round, 60000, NULL), VF_CANCELLED);
+    assert_true(vf_watch_stop(f->watch));
+    assert_int_equal(vf_watch_wait(f->watch, 0, &r, &f->err), 0);
+    assert_int_equal(r.kind, VF_REQUEST_CANCEL);
+    vf_cancel_free(round);
+}
+
 #define with_watch(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -234,6 +257,7 @@ int main(void)
         with_watch(test_watch_copy__shows_disks_and_their_progress),
         with_watch(test_watch_copy__request_to_cancel_ends_it_and_is_kept),
         with_watch(test_watch_copy__request_to_cut_over_waits),
+        with_watch(test_watch_copy__request_to_cancel_takes_the_place_of_a_cutover),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
