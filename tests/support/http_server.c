@@ -18,7 +18,7 @@
 #include "tests/support/certificate.h"
 #include "tests/support/check.h"
 
-#define MAX_CONNECTIONS 256
+#define MAX_CONNECTIONS 1024
 #define MAX_HEAD_BYTES  65536
 #define MAX_BODY_BYTES  (256u << 20)
 
