@@ -256,7 +256,8 @@ def warm(start_simulator, start, tmp_path):
     def make(*arguments, image_format="raw", options=QUICK, readable=False, **spec):
         folder = tmp_path / f"source-{len(made)}"
         folder.mkdir()
-        delays = ["--task-delay", "20ms", "--shutdown-delay", "200ms"]
+        # The export of one that was killed holds the VM until it has timed out.
+        delays = ["--task-delay", "20ms", "--shutdown-delay", "200ms", "--lease-timeout", "10s"]
         simulator = start_simulator("warm", *delays, *arguments, vms=[warm_vm(folder, **spec)])
         if readable:
             simulator.control("POST", "/options", {"folder_locked": False})
