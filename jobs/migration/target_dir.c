@@ -377,10 +377,10 @@ static int start(struct vf_warm_target *base, struct vf_error **err)
 
 /* --- clean-up ---------------------------------------------------------------------------- */
 
-static bool is_kept(const struct target_dir *t, const char *name)
+static bool is_in(const struct vf_record *r, const char *name)
 {
-    for (size_t i = 0; i < t->n_names; i++) {
-        if (strcmp(t->names[i], name) == 0) {
+    for (size_t i = 0; i < r->n_disks; i++) {
+        if (strcmp(r->disks[i].file, name) == 0) {
             return true;
         }
     }
@@ -399,9 +399,8 @@ static int remove_image(struct target_dir *t, const char *name, bool with_final,
     return rc;
 }
 
-/* Images that any run of this migration noted or copied into; not those of the VM's disks as they
- * are now, when `keep_named`. */
-static int remove_images(struct target_dir *t, bool keep_named, bool with_final,
+/* Images that any run of this migration noted or copied into. `kept`: of what was delivered. */
+static int remove_images(struct target_dir *t, const struct vf_record *kept, bool with_final,
                          struct vf_error **err)
 {
     struct vf_checkpoint c = {0};
@@ -409,22 +408,27 @@ static int remove_images(struct target_dir *t, bool keep_named, bool with_final,
     char *noted;
     (void)vf_checkpoint_load(t->base.store, &c, NULL);
     for (size_t i = 0; rc == 0 && (noted = vf_dir_get_noted(t->dir, i)) != NULL; i++) {
-        rc = keep_named && is_kept(t, noted) ? 0 : remove_image(t, noted, with_final, err);
+        rc = remove_image(t, noted, with_final && !is_in(kept, noted), err);
         free(noted);
     }
     for (size_t i = 0; i < c.n_disks && rc == 0; i++) {
         const char *name = c.disks[i].target;
-        rc = keep_named && is_kept(t, name) ? 0 : remove_image(t, name, with_final, err);
+        rc = remove_image(t, name, with_final && !is_in(kept, name), err);
     }
     vf_checkpoint_release(&c);
     return rc;
 }
 
-/* The checkpoint goes last: as long as it is there, the same command tidies up. */
+/* What the record names is the result, whatever disks the source has by now; somebody may have
+ * taken it away already. The checkpoint goes last: as long as it is there, the same command tidies
+ * up. */
 static int settle(struct vf_warm_target *base, struct vf_error **err)
 {
     struct target_dir *t = (struct target_dir *)base;
-    int rc = t->n_names > 0 ? remove_images(t, true, true, err) : 0;
+    struct vf_record r = {0};
+    bool known = vf_record_load(base->place, &r, NULL) == 0;
+    int rc = remove_images(t, &r, known, err);
+    vf_record_release(&r);
     if (rc == 0) {
         rc = vf_board_dir_clear(base->board, false, err);
     }
@@ -444,7 +448,7 @@ static int discard(struct vf_warm_target *base, struct vf_error **err)
     bool accepted = false;
     int rc = fetch_accepted(base, &accepted, err);
     if (rc == 0) {
-        rc = remove_images(t, false, !accepted, err);
+        rc = remove_images(t, &(struct vf_record){0}, !accepted, err);
     }
     if (rc == 0 && !accepted && vf_dir_is_noted(t->dir, VF_MANIFESTS_NAME)) {
         rc = vf_dir_remove(t->dir, VF_MANIFESTS_NAME, err);

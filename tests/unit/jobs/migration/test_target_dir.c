@@ -414,6 +414,32 @@ static void test_target_dir__a_disk_keeps_its_image(void **state)
     scratch_release(dir);
 }
 
+/* Killed before it was tidied up; by then a disk was taken out of the source. */
+static void test_target_dir__what_was_delivered_stays_whatever_the_source_has(void **state)
+{
+    (void)state;
+    char *dir = broken_off(true);
+    struct folder_job j;
+    struct vf_warm_target *t = NULL;
+    struct vf_checkpoint c = {0};
+    struct vf_error *err = NULL;
+    folder_job_init(&j, VF_FORMAT_RAW);
+    check_error(vf_warm_target_dir_open(&j.im, dir, &t, &err), &err, VF_OK, "");
+    assert_int_equal(vf_checkpoint_load(t->store, &c, NULL), 0);
+    c.stage = VF_STAGE_DELIVERED;
+    assert_int_equal(vf_checkpoint_save(t->store, &c, NULL), 0);
+    j.vm.n_disks = 1;
+    check_error(t->ops->prepare(t, &j.vm, &err), &err, VF_OK, "");
+    check_error(t->ops->deliver(t, &j.vm, &err), &err, VF_OK, "");
+    check_error(t->ops->settle(t, &err), &err, VF_OK, "");
+    vf_warm_target_free(t);
+    check_result(dir, VF_FORMAT_RAW);
+    vf_checkpoint_release(&c);
+    j.vm.n_disks = 2;
+    folder_job_release(&j);
+    scratch_release(dir);
+}
+
 static void test_target_dir__nothing_of_use_is_told(void **state)
 {
     (void)state;
@@ -512,6 +538,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_target_dir__a_migration_does_not_replace_an_import),
         cmocka_unit_test(test_target_dir__somebodys_file_is_not_taken),
         cmocka_unit_test(test_target_dir__a_disk_keeps_its_image),
+        cmocka_unit_test(test_target_dir__what_was_delivered_stays_whatever_the_source_has),
         cmocka_unit_test(test_target_dir__nothing_of_use_is_told),
         cmocka_unit_test(test_target_dir__discard_removes_ours_and_the_folder),
         cmocka_unit_test(test_target_dir__discard_keeps_what_was_delivered),
