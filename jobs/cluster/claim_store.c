@@ -16,6 +16,8 @@
 #define AWAY_TIMEOUT_MS      (5 * 60 * 1000)
 #define CANCELLED_TIMEOUT_MS (60 * 1000)
 
+#define MAX_LOOKS 3
+
 /* A number of 64 bits, a blank, and the NUL. */
 #define NUMBER_BYTES 22
 
@@ -198,23 +200,39 @@ static int patch(struct claim_store *s, struct claim *k, const char *text, struc
     return rc;
 }
 
+static bool is_stale(const struct vf_error *e)
+{
+    const char *reason = vf_error_reason(e);
+    return vf_error_code(e) == VF_CONFLICT && reason &&
+           strcmp(reason, VF_KUBE_REASON_CONFLICT) == 0;
+}
+
+/* Others write now and then: what they left is looked at at once, and a few times. */
 static int try_write(struct claim_store *s, struct claim *k, const char *text,
                      struct vf_error **err)
 {
-    bool done = false;
-    int rc = k->version ? 0 : look_again(s, k, text, &done, err);
-    if (rc || done) {
-        return rc;
-    }
     struct vf_error *e = NULL;
-    rc = patch(s, k, text, &e);
-    if (rc) {
-        vf_replace_string(&k->version, NULL);
-    }
-    const char *reason = vf_error_reason(e);
-    if (rc == VF_CONFLICT && reason && strcmp(reason, VF_KUBE_REASON_CONFLICT) == 0) {
+    int rc;
+    for (unsigned looks = 0;; looks++) {
+        bool done = false;
         vf_error_clear(&e);
-        rc = vf_error_set(&e, VF_RETRY, "it was changed again and again meanwhile");
+        rc = k->version ? 0 : look_again(s, k, text, &done, &e);
+        if (rc || done) {
+            break;
+        }
+        rc = patch(s, k, text, &e);
+        if (rc == 0) {
+            return 0;
+        }
+        vf_replace_string(&k->version, NULL);
+        if (!is_stale(e)) {
+            break;
+        }
+        if (looks == MAX_LOOKS) {
+            vf_error_clear(&e);
+            rc = vf_error_set(&e, VF_RETRY, "it was changed again and again meanwhile");
+            break;
+        }
     }
     vf_error_move(err, &e);
     return rc;
