@@ -179,6 +179,22 @@ def test_cancelled_with_discard_nothing_stays(migration):
     assert [name for name in migration.names(MAPS) if "checkpoint" in name] == []
 
 
+def test_killed_and_given_up_nothing_stays(migration):
+    migration.source.load(MIB)
+    migration.begin(env={"VMFERRY_FAULTS": "cdi.created_volume:2:kill"})
+    assert migration.process.wait(120).status == -signal.SIGKILL
+
+    # As a minute later.
+    stopped = {"data": {"heartbeat": "2026-01-01T00:00:00Z"}}
+    migration.cluster.patch(MAPS, "vmferry-warm", stopped, migration.namespace)
+    login = [*migration.sim.arguments(), "--vm", "warm"]
+    migration.command("cancel", "--discard", *login).good()
+    migration.source.assert_clean("on", note=False)
+    wait_until(lambda: migration.names(CLAIMS) == [], 60, "the claims to go")
+    assert migration.names(VOLUMES) == [] and migration.names(SECRETS) == []
+    assert [name for name in migration.names(MAPS) if "checkpoint" in name] == []
+
+
 def test_missing_library_is_told(migration):
     """Nobody told CDI of an image, neither by the command line nor by its ConfigMap."""
     migration.begin(image=None)
