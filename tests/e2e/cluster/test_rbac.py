@@ -45,8 +45,8 @@ def migrate_warm(start, vmferry, warm_sim, where):
         *("--worker-image", "vmferry", *where, *QUICK, "--progress=json"),
     ]
 
-    def until_round(number):
-        process = start(*begin)
+    def until_round(number, *more):
+        process = start(*begin, *more)
         copying = '"phase":"copying"'
         wait_until(lambda: process.out_so_far().count(copying) > number, 120, f"round {number}")
         return process
@@ -61,7 +61,8 @@ def migrate_warm(start, vmferry, warm_sim, where):
     process = until_round(1)
     vmferry("cancel", "warm", "--discard", *where).good()
     process.wait(60)
-    process = until_round(1)
+    # Storage of which CDI does not know which snapshots it has.
+    process = until_round(1, "--storage-class", "rig-populated")
     vmferry("cutover", "warm", *where).good()
     process.wait(60).good()
 
