@@ -69,7 +69,8 @@ enum vf_checkpoint_stage {
 
 struct vf_checkpoint {
     enum vf_checkpoint_stage stage;
-    bool was_on; /* the source, when the cutover began */
+    bool was_on;       /* the source, when the cutover began */
+    int64_t cutover_s; /* Unix time of a cutover that was asked for (board.h); 0: none was */
     char *instance_uuid;
     char *moref;   /* of the VM; may be NULL */
     char *vm_name; /* for people; may be NULL */

@@ -208,6 +208,9 @@ static char *encode(const struct vf_checkpoint *c, size_t areas_bytes)
     vf_json_add_string(root, "updated", c->updated);
     vf_json_add_string(root, "stage", stage_names[c->stage]);
     vf_json_add_bool(root, "sourceWasOn", c->was_on);
+    if (c->cutover_s > 0) {
+        vf_json_add_u64(root, "cutoverUnixSeconds", to_count(c->cutover_s));
+    }
     cJSON *disks = vf_json_add_array(root, "disks");
     for (size_t i = 0; i < c->n_disks; i++) {
         encode_disk(vf_json_append_object(disks), &c->disks[i], areas_bytes);
@@ -388,6 +391,13 @@ static int parse_stage(const cJSON *root, struct vf_checkpoint *c, struct vf_err
         return vf_error_set(err, VF_INVALID,
                             "it does not say how far the cutover is, or whether the source was on");
     }
+    uint64_t cutover_s = 0;
+    if (cJSON_GetObjectItemCaseSensitive(root, "cutoverUnixSeconds") &&
+        (!vf_json_u64(root, "cutoverUnixSeconds", &cutover_s) ||
+         cutover_s > VF_CHECKPOINT_MAX_COUNT)) {
+        return vf_error_set(err, VF_INVALID, "the time of its cutover is none");
+    }
+    c->cutover_s = (int64_t)cutover_s;
     c->stage = (enum vf_checkpoint_stage)stage;
     c->was_on = vf_json_bool(root, "sourceWasOn", false);
     return 0;

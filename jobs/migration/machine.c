@@ -62,17 +62,30 @@ int vf_machine_look(struct vf_machine *m, struct vf_error **err)
     return rc;
 }
 
+/* It is off the board: a run after a kill has to know of it. Before there is a disk that can be
+ * saved nothing is to be cut over either. */
+static void save_request(struct vf_machine *m)
+{
+    struct vf_error *e = NULL;
+    if (m->c->n_disks > 0 && m->w->ops->save(m->w, &e) != 0) {
+        char *vf_autofree text = vf_error_format(e);
+        vf_machine_warn(m, "that a cutover was asked for could not be saved (%s)", text);
+    }
+    vf_error_free(e);
+}
+
 static void take_request(struct vf_machine *m, const struct vf_migration_request *r)
 {
     if (r->kind == VF_REQUEST_CANCEL) {
         m->is_requested = true;
         m->discard = r->discard;
-    } else if (r->kind == VF_REQUEST_CUTOVER && r->at_s > m->w->ops->now_s(m->w)) {
-        m->when = VF_CUTOVER_AT;
-        m->from_s = r->at_s;
-        m->now = false;
     } else if (r->kind == VF_REQUEST_CUTOVER) {
-        m->now = true;
+        int64_t now_s = m->w->ops->now_s(m->w);
+        m->now = r->at_s <= now_s;
+        m->when = VF_CUTOVER_AT;
+        m->from_s = m->now ? now_s : r->at_s;
+        m->c->cutover_s = m->from_s;
+        save_request(m);
     }
 }
 
@@ -203,6 +216,20 @@ static bool may_linger(const struct vf_machine *m)
     return m->c->stage == VF_STAGE_CUTOVER && m->c->was_on && age_s(m, m->c->updated) < RECENT_S;
 }
 
+/* What was asked of an earlier run. Long after its time it is a surprise. */
+static void take_up_request(struct vf_machine *m)
+{
+    int64_t at_s = m->c->cutover_s, now_s = m->w->ops->now_s(m->w);
+    if (at_s > 0 && at_s < now_s - RECENT_S) {
+        vf_machine_warn(m, "the time of the cutover that was asked for has passed while nobody "
+                           "worked on the migration: ask for it again");
+        m->c->cutover_s = 0;
+    } else if (at_s > 0) {
+        m->when = VF_CUTOVER_AT;
+        m->from_s = at_s;
+    }
+}
+
 /* An earlier run was cutting over. */
 static int go_on_cutting_over(struct vf_machine *m, bool *ret_delivered, struct vf_error **err)
 {
@@ -246,6 +273,7 @@ static int advance(struct vf_machine *m, struct vf_error **err)
     } else {
         rc = vf_machine_look(m, err);
     }
+    take_up_request(m);
     take_up_age(m);
     bool resume_off = m->c->stage == VF_STAGE_CUTOVER && m->view.power == VF_POWER_OFF;
     if (rc == 0 && !resume_off) {
@@ -361,6 +389,7 @@ int vf_machine_cancel(struct vf_world *w, bool discard, struct vf_error **err)
     w->numbers = (struct vf_world_numbers){0};
     m.c = w->ops->checkpoint(w);
     m.lingers = may_linger(&m);
+    m.is_requested = true;
     /* One without a disk may be none yet, or none any more. */
     if (m.c->stage == VF_STAGE_CUTOVER || m.c->n_disks == 0) {
         rc = vf_machine_ask_accepted(&m, err);

@@ -280,11 +280,25 @@ static void undo_cutover(struct vf_machine *m, struct vf_error **e)
     (void)vf_inject("machine.brought_back", NULL);
     m->c->stage = VF_STAGE_PRECOPY;
     m->c->was_on = false;
+    m->c->cutover_s = 0;
     if (vf_machine_insist(m, m->w->ops->save, &more) != 0) {
         m->left = true;
         vf_machine_also(e, more,
                         "that the cutover was undone could not be saved: the next run "
                         "begins it again");
+    }
+}
+
+/* Who cancels does not want it cut over later. */
+static void forget_request(struct vf_machine *m, struct vf_error **e)
+{
+    struct vf_error *more = NULL;
+    m->c->cutover_s = 0;
+    if (vf_machine_insist(m, m->w->ops->save, &more) != 0) {
+        m->left = true;
+        vf_machine_also(e, more,
+                        "that the cutover was cancelled could not be saved: the next run "
+                        "begins it at its time");
     }
 }
 
@@ -297,6 +311,9 @@ void vf_machine_undo(struct vf_machine *m, struct vf_error **e)
                     NULL, *e);
     if (m->c->stage == VF_STAGE_CUTOVER && !m->unknown) {
         undo_cutover(m, e);
+    }
+    if (m->c->stage == VF_STAGE_PRECOPY && m->is_requested && m->c->cutover_s > 0) {
+        forget_request(m, e);
     }
     if (m->snapshots && vf_machine_remove_snapshots(m, true, &more) != 0) {
         m->left = true;

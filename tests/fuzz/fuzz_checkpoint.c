@@ -41,7 +41,7 @@ static void check_again(const struct vf_checkpoint *c)
         strcmp(text, text_again) != 0) {
         abort();
     }
-    if (again.stage != c->stage || again.was_on != c->was_on) {
+    if (again.stage != c->stage || again.was_on != c->was_on || again.cutover_s != c->cutover_s) {
         abort();
     }
     for (size_t i = 0; i < c->n_disks; i++) {

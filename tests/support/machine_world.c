@@ -117,6 +117,7 @@ static void load(struct fake_world *f)
     }
     f->c.stage = s->stage;
     f->c.was_on = s->was_on;
+    f->c.cutover_s = s->cutover_s;
     f->c.updated = time_text(s->saved_s);
     f->c.disks = vf_xcalloc(FAKE_DISKS, sizeof *f->c.disks);
     f->c.n_disks = s->n_disks;
@@ -147,6 +148,7 @@ static void store(struct fake_world *f)
     *s = (struct fake_saved){.is_there = true,
                              .stage = f->c.stage,
                              .was_on = f->c.was_on,
+                             .cutover_s = f->c.cutover_s,
                              .saved_s = now_s(f),
                              .n_disks = f->c.n_disks,
                              .n_rounds = f->c.n_rounds};

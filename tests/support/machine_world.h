@@ -80,6 +80,7 @@ struct fake_saved {
     bool is_there;
     enum vf_checkpoint_stage stage;
     bool was_on;
+    int64_t cutover_s;
     int64_t saved_s;
     size_t n_disks;
     struct {

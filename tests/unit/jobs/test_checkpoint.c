@@ -139,10 +139,12 @@ static void test_checkpoint__every_stage_is_read_back(void **state)
         struct vf_checkpoint c = sample();
         c.stage = stages[i / 2];
         c.was_on = i % 2;
+        c.cutover_s = i > 2 ? INT64_C(1800000000) : 0;
         char *text = text_of(&c, VF_CHECKPOINT_MAX_BYTES);
         struct vf_checkpoint r = parsed(text);
         assert_int_equal(r.stage, c.stage);
         assert_int_equal(r.was_on, c.was_on);
+        assert_int_equal(r.cutover_s, c.cutover_s);
         vf_checkpoint_release(&r);
         vf_checkpoint_release(&c);
         free(text);
@@ -233,6 +235,10 @@ static void test_checkpoint__what_makes_no_sense_is_refused(void **state)
         {HEAD DISK("full", "\"round\":0,\"done\":\"10000000000000000,1\"") "]}", "done areas",
          VF_INVALID},
         {HEAD DISK("full", "\"round\":0") "],\"rounds\":[1]}", "rounds", VF_INVALID},
+        {HEAD DISK("full", "\"round\":0") "],\"cutoverUnixSeconds\":-1}", "time of its cutover",
+         VF_INVALID},
+        {HEAD DISK("full", "\"round\":0") "],\"cutoverUnixSeconds\":\"1\"}", "time of its cutover",
+         VF_INVALID},
         {HEAD DISK("full", "\"round\":0") "],\"rounds\":[" ROUND "," ROUND "," ROUND "," ROUND
                                           "," ROUND "," ROUND "," ROUND "," ROUND "," ROUND "]}",
          "rounds", VF_INVALID},

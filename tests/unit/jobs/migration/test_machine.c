@@ -329,6 +329,71 @@ static void test_machine__a_request_for_later_replaces_the_policy(void **state)
     assert_in_range(f->cut_over_ms, HOUR, HOUR + 2 * MINUTE);
 }
 
+static const struct vf_migration_request at_2h = {.kind = VF_REQUEST_CUTOVER,
+                                                  .at_s = BEGIN_S + 7200};
+
+/* Killed while it waits for the time that was asked for. */
+static void kill_after_request(struct fake_world *f)
+{
+    make_busy(f);
+    request(f, 100 * SECOND, at_2h);
+    f->faults[0] = (struct fake_fault){24, FAKE_KILL};
+    struct end e = run(f, &on_request);
+    release(&e);
+    assert_true(f->dead);
+    assert_true(f->ms < 2 * HOUR);
+    assert_int_equal(f->saved.cutover_s, BEGIN_S + 7200);
+    f->faults[0].at = 0;
+}
+
+static void test_machine__a_request_outlives_a_kill(void **state)
+{
+    (void)state;
+    struct fake_world *f = begin();
+    kill_after_request(f);
+    run_to_done(f, &on_request);
+    assert_in_range(f->cut_over_ms, 2 * HOUR - 2 * SECOND, 2 * HOUR + MINUTE);
+}
+
+static void test_machine__a_request_whose_time_was_missed_is_dropped(void **state)
+{
+    (void)state;
+    struct fake_world *f = begin();
+    kill_after_request(f);
+    f->ms = 4 * HOUR;
+    request(f, 20 * HOUR, cutover);
+    run_to_done(f, &on_request);
+    assert_true(f->cut_over_ms >= 20 * HOUR);
+    assert_int_equal(f->warnings, 1);
+}
+
+static void test_machine__a_request_does_not_outlive_what_undoes_it(void **state)
+{
+    (void)state;
+    struct fake_world *f = begin();
+    kill_after_request(f);
+    request(f, f->ms + MINUTE, cancel);
+    expect_end(f, &on_request, VF_END_CANCELLED, VF_CANCELLED, "by request");
+    assert_int_equal(f->saved.cutover_s, 0);
+    /* Nor a cutover that failed: the guest did not go down. */
+    f = begin();
+    make_busy(f);
+    request(f, HOUR, cutover);
+    for (unsigned at = 1; f->counts[FAKE_SHUT_DOWN] == 0; at++) {
+        f = begin();
+        make_busy(f);
+        request(f, 100 * SECOND, cutover);
+        f->faults[0] = (struct fake_fault){at, FAKE_LINGER};
+        struct end e = run(f, &on_request);
+        release(&e);
+        if (f->accepted) {
+            f->counts[FAKE_SHUT_DOWN] = 0; /* it was not the shutdown */
+        }
+    }
+    assert_true(f->saved.is_there);
+    assert_int_equal(f->saved.cutover_s, 0);
+}
+
 static void test_machine__a_request_to_cancel_puts_all_back(void **state)
 {
     (void)state;
@@ -657,6 +722,9 @@ int main(void)
         cmocka_unit_test(test_machine__a_request_interrupts_a_wait),
         cmocka_unit_test(test_machine__a_request_during_a_copy_comes_after_it),
         cmocka_unit_test(test_machine__a_request_for_later_replaces_the_policy),
+        cmocka_unit_test(test_machine__a_request_outlives_a_kill),
+        cmocka_unit_test(test_machine__a_request_whose_time_was_missed_is_dropped),
+        cmocka_unit_test(test_machine__a_request_does_not_outlive_what_undoes_it),
         cmocka_unit_test(test_machine__a_request_to_cancel_puts_all_back),
         cmocka_unit_test(test_machine__a_request_to_cancel_ends_a_copy),
         cmocka_unit_test(test_machine__a_signal_discards_nothing),
