@@ -136,18 +136,6 @@ static void judge_job(const struct judge *j, struct vf_cleanup_item *item)
     }
 }
 
-/* Its own Job's, or that of none. */
-static void judge_secret(const struct judge *j, struct vf_cleanup_item *item)
-{
-    const struct vf_cleanup_item *owner = find_owner(j, item);
-    const cJSON *reference = first_owner(item);
-    if (owner && owner->verdict != VF_CLEANUP_REMOVE) {
-        decide(item, owner->verdict, vf_xasprintf("Job \"%s\" reads it", owner->name));
-    } else if (reference && !owner && !same(vf_json_string(reference, "kind"), JOB)) {
-        keep_owned(item, reference);
-    }
-}
-
 static const struct vf_cleanup_item *running_job(const struct judge *j, const char *import)
 {
     for (size_t i = 0; i < j->c->n_items; i++) {
@@ -177,6 +165,24 @@ static bool gives_signs_of_life(const struct judge *j, const char *import)
         }
     }
     return false;
+}
+
+/* Its own Job's, or that of none: then CDI's importers may read it. */
+static void judge_secret(const struct judge *j, struct vf_cleanup_item *item)
+{
+    const struct vf_cleanup_item *owner = find_owner(j, item);
+    const cJSON *reference = first_owner(item);
+    if (owner && owner->verdict != VF_CLEANUP_REMOVE) {
+        decide(item, owner->verdict, vf_xasprintf("Job \"%s\" reads it", owner->name));
+    } else if (reference && !owner && !same(vf_json_string(reference, "kind"), JOB)) {
+        keep_owned(item, reference);
+    } else if (!reference && vf_owned_is_warm(item->object) &&
+               gives_signs_of_life(j, item->import)) {
+        decide(item, VF_CLEANUP_REFUSED,
+               vf_xasprintf(
+                   "CDI's importers read it, for a migration; \"vmferry cancel %s\" ends that",
+                   item->import));
+    }
 }
 
 /* What a warm migration copied is worth hours, and gone on with by the command it was begun with.

@@ -486,6 +486,14 @@ static bool job_runs(const cJSON *jobs, const char *import)
     return false;
 }
 
+/* Other things of a migration are kept in ConfigMaps, too. */
+static bool is_board(const cJSON *map)
+{
+    char *vf_autofree name = vf_board_cluster_name(vf_kube_label(map, VF_OWNED_IMPORT));
+    const char *have = vf_kube_name(map);
+    return have && strcmp(have, name) == 0;
+}
+
 static void read_one(const cJSON *map, const cJSON *jobs, struct vf_cluster_migration *m)
 {
     struct vf_error *e = NULL;
@@ -541,7 +549,9 @@ int vf_cluster_fetch_migrations(const struct vf_cluster_options *where,
         const cJSON *map;
         cJSON_ArrayForEach(map, maps)
         {
-            read_one(map, jobs, &list[n++]);
+            if (is_board(map)) {
+                read_one(map, jobs, &list[n++]);
+            }
         }
         qsort(list, n, sizeof *list, by_name);
         *ret_migrations = list;

@@ -265,9 +265,11 @@ static void test_cleanup__one_that_runs_elsewhere_is_refused_even_by_force(void 
 {
     struct fixture *f = *state;
     add(f, warm(object(PVC, "web01-disk-0", "filling")));
+    add(f, warm(object("Secret", "s", NULL))); /* of a migration that CDI copies for */
     add(f, status_map(5));
     f->options.force = true;
     judge(f);
+    expect(f, "Secret", "s", VF_CLEANUP_REFUSED, "vmferry cancel web01");
     expect(f, PVC, "web01-disk-0", VF_CLEANUP_REFUSED, "vmferry cancel web01");
     expect(f, "ConfigMap", "vmferry-web01", VF_CLEANUP_REFUSED, "writes to it");
 }
