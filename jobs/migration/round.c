@@ -178,6 +178,18 @@ static int flush_all(struct vf_disks *d, bool whole, struct vf_error **err)
     return rc;
 }
 
+/* What came was damaged, and how long ago that began nobody knows: a grain with a wrong address has
+ * overwritten what was right before. It is all inside of what the round copies, so the round from
+ * its beginning makes it good. */
+static void forget_done(struct vf_disks *d)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        if (has_todo(d->list[i])) {
+            vf_areas_clear(&d->list[i]->noted->done);
+        }
+    }
+}
+
 /* The end of the copy, whatever it is. */
 static int settle(struct vf_disks *d, int rc, struct vf_error **err)
 {
@@ -189,6 +201,9 @@ static int settle(struct vf_disks *d, int rc, struct vf_error **err)
     own = own || !good ? own : vf_inject("round.flushed", &error);
     for (size_t i = 0; i < d->n && good && own == 0; i++) {
         vf_checkpoint_disk_complete(d->list[i]->noted);
+    }
+    if (rc == VF_INVALID) {
+        forget_done(d);
     }
     struct vf_error *unsaved = NULL;
     int saved = save(d, &unsaved);

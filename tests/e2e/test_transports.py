@@ -523,6 +523,23 @@ def test_nfc__damage_is_no_copy(sim, program, tmp_path):
     run.well("remove", "-")
 
 
+@pytest.mark.parametrize("number", [0, 1], ids=["full", "delta"])
+def test_nfc__damage_that_shows_late_spoils_nothing(warm, number):
+    """The first grain comes with the address of another: what it overwrote is copied again, by a
+    run that goes on where the one before has found out."""
+    run = warm()
+    go_on = ["--transport", "nfc", "--cutover", "asap"]
+    run.source.load(MIB)
+    if number:
+        run.begin("--transport", "nfc").wait_round(1)
+        run.stop()
+    run.sim.fault("nfc", "bitflip", after_bytes=128 * 512 + 1, count=-1)
+    run.begin(*go_on).end().failed("VMDK", "Hard disk")
+    run.sim.clear_faults()
+    run.begin(*go_on).end().good()
+    run.assert_delivered()
+
+
 def test_https__disk_that_is_locked_suddenly_is_told(sim, program, tmp_path):
     run = program()
     run.snapshot("one")
