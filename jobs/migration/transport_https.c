@@ -3,9 +3,11 @@
  * Why the flat file is what the snapshot froze: a snapshot makes of each disk's file a base that
  * nobody writes to any more, and sends the guest's writes to a new delta on top of it. So the file
  * of the disk's backing as the snapshot has it (its config.hardware.device, not the VM's) is the
- * state of that moment, whether the VM is on or off, for as long as this snapshot exists. Two
+ * state of that moment, whether the VM is on or off, for as long as this snapshot exists. Three
  * things make it something else:
  *
+ * - The datastore has a way of its own to make snapshots, and the VM writes on to the same file. So
+ *   the VM's backing is looked at, too: it must be another one.
  * - The backing is itself a delta, on top of an older snapshot (somebody's, or one of ours that was
  *   not removed) or of a parent (a linked clone): the base then has an older state, and the
  *   difference is in a format of its own. Its backing has a parent; such a disk is refused.
@@ -23,6 +25,7 @@
 #include "importer/source/datastore.h"
 #include "importer/vsphere/cookie.h"
 #include "importer/vsphere/datacenter.h"
+#include "importer/vsphere/inventory.h"
 #include "jobs/area_copy.h"
 #include "jobs/migration/transport_private.h"
 
@@ -41,11 +44,34 @@ struct https {
     const struct vf_transport_env *env;
     const struct vf_transport_options *options;
     struct vf_http *http; /* shared by the disks; made at the first use */
-    char *dc_path;        /* of the round */
+    /* Of the round: */
+    char *dc_path;
+    bool has_live;
+    struct vf_vm live; /* the VM as it is, not as the snapshot has it */
 };
 
+static void forget_round(struct https *h)
+{
+    free(vf_take(h->dc_path));
+    if (h->has_live) {
+        vf_vm_release(&h->live);
+    }
+    h->has_live = false;
+}
+
+static bool is_written_to(const struct vf_vm *live, const struct vf_vm_disk *d)
+{
+    for (size_t i = 0; i < live->n_disks; i++) {
+        const struct vf_vm_disk *now = &live->disks[i];
+        if (now->key == d->key && now->file && strcmp(now->file, d->file) == 0) {
+            return !d->independent || live->power != VF_POWER_OFF;
+        }
+    }
+    return false;
+}
+
 /* Why a file cannot be the disk; NULL: it can. */
-static const char *find_flaw(const struct vf_vm *frozen, const struct vf_vm_disk *d)
+static const char *find_flaw(const struct vf_vm *live, const struct vf_vm_disk *d)
 {
     if (!d->file || !*d->file) {
         return "it has no file";
@@ -59,15 +85,15 @@ static const char *find_flaw(const struct vf_vm *frozen, const struct vf_vm_disk
     if (d->encrypted) {
         return "its file is encrypted";
     }
-    if (d->independent && frozen->power != VF_POWER_OFF) {
+    if (d->independent && live->power != VF_POWER_OFF) {
         return "it takes no part in snapshots, and the guest writes to it";
     }
-    return NULL;
+    return is_written_to(live, d) ? "the VM writes to its file in spite of the snapshot" : NULL;
 }
 
-static int check_disk(const struct vf_vm *frozen, const struct vf_vm_disk *d, struct vf_error **err)
+static int check_disk(const struct vf_vm *live, const struct vf_vm_disk *d, struct vf_error **err)
 {
-    const char *flaw = find_flaw(frozen, d);
+    const char *flaw = find_flaw(live, d);
     if (!flaw) {
         return 0;
     }
@@ -84,10 +110,11 @@ static int prepare(struct https *h, const struct vf_vm *frozen, struct vf_error 
     if (!h->http) {
         rc = vf_http_new(vf_vsphere_http_options(h->env->vs), NULL, &h->http, err);
     }
+    forget_round(h); /* a VM may be moved between rounds */
+    rc = rc ? rc : vf_vsphere_fetch_datacenter_path(h->env->vs, frozen->moref, &h->dc_path, err);
     if (rc == 0) {
-        /* Each time: a VM may be moved between rounds. */
-        free(vf_take(h->dc_path));
-        rc = vf_vsphere_fetch_datacenter_path(h->env->vs, frozen->moref, &h->dc_path, err);
+        rc = vf_vsphere_fetch_vm(h->env->vs, frozen->moref, &h->live, err);
+        h->has_live = rc == 0;
     }
     return rc;
 }
@@ -98,12 +125,12 @@ static unsigned requests_of(const struct https *h)
     return n < MAX_REQUESTS ? n : MAX_REQUESTS;
 }
 
-static int open_disk(struct https *h, const struct vf_vm *frozen, const struct vf_vm_disk *d,
+static int open_disk(struct https *h, const struct vf_vm_disk *d,
                      const struct vf_retry_policy *retry, unsigned timeout_ms,
                      const struct vf_cancel *cancel, struct vf_disk **ret_disk,
                      struct vf_error **err)
 {
-    int rc = check_disk(frozen, d, err);
+    int rc = check_disk(&h->live, d, err);
     if (rc) {
         return rc;
     }
@@ -127,8 +154,9 @@ static int copy_disk(void *opaque, const struct vf_transport_round *round,
 {
     struct https *h = opaque;
     struct vf_disk *disk = NULL;
+    (void)round;
     int rc = vf_inject("transport.https.open", err);
-    rc = rc ? rc : open_disk(h, round->frozen, d->disk, NULL, 0, cancel, &disk, err);
+    rc = rc ? rc : open_disk(h, d->disk, NULL, 0, cancel, &disk, err);
     if (rc == 0) {
         unsigned each = BUDGET_BYTES / requests_of(h) / SECTOR_BYTES * SECTOR_BYTES;
         const struct vf_area_copy c = {.disk = disk,
@@ -174,7 +202,7 @@ int vf_transport_https_probe(struct vf_transport *t, const struct vf_vm *frozen,
     for (size_t i = 0; i < frozen->n_disks && rc == 0; i++) {
         const struct vf_vm_disk *d = &frozen->disks[i];
         struct vf_disk *disk = NULL;
-        rc = open_disk(h, frozen, d, &policy, PROBE_TIMEOUT_MS, cancel, &disk, err);
+        rc = open_disk(h, d, &policy, PROBE_TIMEOUT_MS, cancel, &disk, err);
         vf_disk_free(disk);
         if (rc) {
             rc = vf_error_wrap(err, rc, "disk %zu (%s)", i, d->label ? d->label : "without label");
@@ -186,8 +214,8 @@ int vf_transport_https_probe(struct vf_transport *t, const struct vf_vm *frozen,
 static void https_free(struct vf_transport *t)
 {
     struct https *h = (struct https *)t;
+    forget_round(h);
     vf_http_free(h->http);
-    free(h->dc_path);
     free(h);
 }
 

@@ -55,24 +55,45 @@ static void browse(struct vf_test_exchange *x, void *opaque)
     }
 }
 
-#define ENTITY(type, moref, name, parent_type, parent)                                             \
-    "<returnval><objects><obj type=\"" type "\">" moref "</obj><propSet><name>name</name>"         \
-    "<val xsi:type=\"xsd:string\">" name "</val></propSet><propSet><name>parent</name>"            \
-    "<val type=\"" parent_type "\" xsi:type=\"ManagedObjectReference\">" parent "</val></propSet>" \
-    "</objects></returnval>"
+/* The VM as it is; the disk of key 2000 alone. */
+static struct {
+    atomic_bool off;
+    _Atomic(const char *) file;
+} live;
+
+#define STRING(name, text)                                                                         \
+    "<propSet><name>" name "</name><val xsi:type=\"xsd:string\">" text "</val></propSet>"
+#define PARENT(type, moref)                                                                        \
+    "<propSet><name>parent</name><val type=\"" type "\" "                                          \
+    "xsi:type=\"ManagedObjectReference\">" moref "</val></propSet>"
+#define OBJECT(type, moref, sets)                                                                  \
+    "<returnval><objects><obj type=\"" type "\">" moref "</obj>" sets "</objects></returnval>"
 
 static const char *answer(const struct vf_test_soap_call *c, void *opaque)
 {
+    static char vm[2000];
     (void)opaque;
     if (strcmp(c->method, "RetrievePropertiesEx") != 0) {
         return NULL;
     }
-    return strstr(c->body, ">vm-1<") ? ENTITY("VirtualMachine", "vm-1", "web", "Folder", "group-v3")
-           : strstr(c->body, ">group-v3<")
-               ? ENTITY("Folder", "group-v3", "vm", "Datacenter", "datacenter-2")
-           : strstr(c->body, ">datacenter-2<")
-               ? ENTITY("Datacenter", "datacenter-2", "DC0", "Folder", "group-d1")
-               : "";
+    if (strstr(c->body, ">group-v3<")) {
+        return OBJECT("Folder", "group-v3", STRING("name", "vm") PARENT("Datacenter", "dc-2"));
+    }
+    if (strstr(c->body, ">dc-2<")) {
+        return OBJECT("Datacenter", "dc-2", STRING("name", "DC0") PARENT("Folder", "group-d1"));
+    }
+    snprintf(vm, sizeof vm,
+             OBJECT("VirtualMachine", "vm-1",
+                    STRING("name", "web") PARENT("Folder", "group-v3")
+                        STRING("runtime.powerState",
+                               "%s") "<propSet><name>config.hardware.device</name>"
+                                     "<val xsi:type=\"ArrayOfVirtualDevice\">"
+                                     "<VirtualDevice xsi:type=\"VirtualDisk\"><key>2000</key>"
+                                     "<backing xsi:type=\"VirtualDiskFlatVer2BackingInfo\">"
+                                     "<fileName>%s</fileName></backing><capacityInBytes>4096"
+                                     "</capacityInBytes></VirtualDevice></val></propSet>"),
+             live.off ? "poweredOff" : "poweredOn", live.file);
+    return vm;
 }
 
 struct fixture {
@@ -94,6 +115,8 @@ static int set_up(void **state)
     browser.good_file = NULL;
     browser.ignores_ranges = false;
     browser.n_requests = 0;
+    live.off = false;
+    live.file = "[ds] web/a-000001.vmdk";
     f->server = vf_test_soap_start(answer, NULL);
     vf_test_soap_set_rest(f->server, browse);
     f->cancel = vf_cancel_new(NULL);
@@ -232,10 +255,25 @@ static void test_choose__file_that_is_not_the_disk_is_refused(void **state)
     expect_refusal(f, VF_TRANSPORT_HTTPS, VF_UNSUPPORTED, "has no file");
 }
 
+/* What the snapshot froze is elsewhere then. */
+static void test_choose__file_that_the_vm_itself_has_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    live.file = "[ds] web/a.vmdk";
+    for (int off = 0; off < 2; off++) {
+        live.off = off;
+        expect_refusal(f, VF_TRANSPORT_HTTPS, VF_UNSUPPORTED,
+                       "the VM writes to its file in spite of the snapshot");
+    }
+    assert_int_equal(atomic_load(&browser.n_requests), 0);
+}
+
 static void test_choose__independent_disk_of_a_vm_that_is_off(void **state)
 {
     struct fixture *f = *state;
     f->vm.power = VF_POWER_OFF;
+    live.off = true;
+    live.file = "[ds] web/a.vmdk";
     f->vm.disks[0].independent = true;
     expect_choice(f, VF_TRANSPORT_HTTPS, VF_TRANSPORT_HTTPS, "lets the VM's disks be read");
 }
@@ -287,6 +325,7 @@ int main(void)
         TEST(test_choose__nfc_with_the_reason_why_not_https),
         TEST(test_choose__https_that_cannot_be_had_is_an_error),
         TEST(test_choose__file_that_is_not_the_disk_is_refused),
+        TEST(test_choose__file_that_the_vm_itself_has_is_refused),
         TEST(test_choose__independent_disk_of_a_vm_that_is_off),
         TEST(test_choose__nfc_and_cdi_by_name),
         TEST(test_choose__library_that_is_not_there_is_told_and_left),
