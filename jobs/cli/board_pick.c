@@ -79,9 +79,9 @@ static int list_one(struct vf_cli *cli, const char *operand, const struct vf_clu
     struct vf_picked_board picked = {0};
     ret->migrations = vf_xcalloc(1, sizeof *ret->migrations);
     int rc = vf_board_pick(cli, operand, cluster, &picked, err);
-    rc =
-        rc ? rc
-           : vf_board_fetch_status(&picked, &ret->migrations->status, &ret->migrations->alive, err);
+    if (picked.board) {
+        rc = vf_board_fetch_status(&picked, &ret->migrations->status, &ret->migrations->alive, err);
+    }
     ret->n = 1;
     vf_board_unpick(&picked);
     return rc;

@@ -175,7 +175,7 @@ def test_status__in_all_its_forms(warm):
     tree = json.loads(run.command("status", "-o", "json").good().out)
     assert tree["alive"] and tree["round"] >= 2
     assert tree["forecast"]["worstDowntimeMs"] >= tree["forecast"]["downtimeMs"] > 0
-    assert len(tree["disks"]) == 2 and tree["copiedBytes"] > 24 * MIB
+    assert len(tree["disks"]) == 2 and tree["copiedBytes"] > 12 * MIB
     run.kill()
     wait_until(lambda: "by nobody" in run.command("status").good().out, what="its end to be seen")
     run.command("cutover").failed("no vmferry works", "--cutover asap")
@@ -195,7 +195,7 @@ def test_progress_json__has_the_status_with_each_phase(warm):
     for phase in ("copying", "stopping", "delivering", "cleaning", "done"):
         assert phase in phases, phases
     starts = [line for line in lines if line["event"] == "disk_start"]
-    assert len(starts) >= 3 and starts[0]["total_bytes"] == 24 * MIB
+    assert len(starts) >= 3 and starts[0]["total_bytes"] == 12 * MIB
     assert lines[-1]["event"] == "result" and lines[-1]["code"] == "ok"
 
 
@@ -212,12 +212,10 @@ def test_second_migration_into_the_folder__is_refused_while_one_runs(warm):
 
 
 def test_pauses_between_rounds__leave_the_source_without_snapshots(warm):
-    run = warm(options=["--min-interval", "2s", "--max-interval", "2s"])
+    run = warm(options=["--min-interval", "10s"])
     run.source.load(LOAD)
     run.begin()
-    for number in (1, 2, 3):
-        run.wait_round(number)
-        if run.status()["phase"] == "waiting":
-            assert not run.source.own_snapshots() or run.status()["phase"] != "waiting"
+    run.wait_round(1)
+    assert not run.source.own_snapshots()
     run.cut_over()
     run.assert_delivered()

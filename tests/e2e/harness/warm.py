@@ -19,7 +19,7 @@ MIX = {"random": 4, "sequential": 3, "zero": 2, "trim": 1}
 ENDS = ("done", "failed", "cancelled")
 
 
-def warm_vm(folder, name="warm", sizes=(24 * MIB, 8 * MIB + 512 * 3), seed=50, **more):
+def warm_vm(folder, name="warm", sizes=(12 * MIB, 4 * MIB + 512 * 3), seed=50, **more):
     """A running VM that can be migrated warm, for the simulator's --vms file."""
     disks = [
         {"path": str(cached_disk(folder / f"{name}-{number}.raw", size, seed + number))}
