@@ -150,7 +150,12 @@ static int attempt_call(struct vf_vsphere *vs, const struct vf_call *call, unsig
 /* A fault says that nothing was done; a broken transport leaves that open. */
 static bool may_repeat(const struct vf_call *call, int rc, const struct vf_error *e)
 {
-    return rc == VF_RETRY && (vf_error_reason(e) || (call->flags & VF_CALL_REPEATABLE));
+    const char *reason = vf_error_reason(e);
+    bool fault = reason && strcmp(reason, VF_HTTP_REASON_NOT_SENT) != 0;
+    if (rc != VF_RETRY || (fault && (call->flags & VF_CALL_FAULT_ENDS))) {
+        return false;
+    }
+    return reason || (call->flags & VF_CALL_REPEATABLE);
 }
 
 static int lost_session(const struct vf_call *call, struct vf_error **err)

@@ -58,6 +58,8 @@ enum vf_call_flag {
     VF_CALL_ONCE = 1 << 5,
     /* A lost session ends this call. */
     VF_CALL_NO_RELOGIN = 1 << 4,
+    /* A fault ends it, "busy" too: whoever made the call waits for that, and for how long. */
+    VF_CALL_FAULT_ENDS = 1 << 6,
 };
 
 struct vf_call {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "importer/base/clock.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 #include "importer/vsphere/session.h"
@@ -11,6 +12,7 @@
 
 #define DEFAULT_TIMEOUT_MS (60 * 60 * 1000)
 #define DEFAULT_GRACE_MS   30000
+#define CANCELLED_BUSY_MS  10000 /* how long a clean-up that was cancelled waits for a busy VM */
 
 struct waiting {
     const struct vf_task_wait *wait;
@@ -102,7 +104,9 @@ int vf_task_start(struct vf_vsphere *vs, const struct vf_call *call, char **ret_
                   struct vf_error **err)
 {
     struct vf_answer answer = {0};
-    int rc = vf_session_call(vs, call, &answer, err);
+    struct vf_call once = *call;
+    once.flags |= VF_CALL_FAULT_ENDS;
+    int rc = vf_session_call(vs, &once, &answer, err);
     if (rc) {
         return rc;
     }
@@ -120,17 +124,21 @@ int vf_task_run(struct vf_vsphere *vs, const struct vf_call *call, const struct 
                 int64_t busy_ms, char **ret_result, struct vf_error **err)
 {
     struct vf_retry retry;
+    int64_t hurry_end_ms = 0; /* once cancelled */
     vf_session_retry_init(vs, busy_ms, wait->cleanup, &retry);
-    for (unsigned attempt = 1;; attempt++) {
+    for (;;) {
         char *vf_autofree task = NULL;
         struct vf_error *e = NULL;
         int rc = vf_task_start(vs, call, &task, &e);
         if (rc == 0) {
             rc = vf_task_wait(vs, task, call->what, wait, ret_result, &e);
         }
+        if (hurry_end_ms == 0 && wait->cleanup && vf_cancel_is_set(vs->cancel)) {
+            hurry_end_ms = vf_clock_ms() + CANCELLED_BUSY_MS;
+        }
         /* A fault of that code says that nothing was done. */
         bool busy = rc == VF_RETRY && vf_error_reason(e);
-        bool stopped = wait->cleanup && vf_cancel_is_set(vs->cancel) && attempt > 3;
+        bool stopped = hurry_end_ms && vf_clock_ms() >= hurry_end_ms;
         if (!busy || stopped || !vf_retry_again(&retry, &rc, &e)) {
             vf_error_move(err, &e);
             return rc;

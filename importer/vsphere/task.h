@@ -39,7 +39,7 @@ struct vf_call;
 int vf_task_run(struct vf_vsphere *vs, const struct vf_call *call, const struct vf_task_wait *wait,
                 int64_t busy_ms, char **ret_result, struct vf_error **err);
 
-/* Send such a call once; *ret_task is the task's reference. */
+/* Send such a call; *ret_task is the task's reference. A busy VM is an error (VF_RETRY) at once. */
 int vf_task_start(struct vf_vsphere *vs, const struct vf_call *call, char **ret_task,
                   struct vf_error **err);
 

@@ -15,7 +15,7 @@
 #define MAX_OWN             2
 /* vCenter may be restarted in the middle of a clean-up, and is away for minutes then. */
 #define PATIENCE_MS           (7 * 60 * 1000)
-#define CANCELLED_PATIENCE_MS (60 * 1000)
+#define CANCELLED_PATIENCE_MS (10 * 1000)
 #define PATIENCE_WAIT_MS      2000
 
 /* --- the VM ------------------------------------------------------------------------------ */
