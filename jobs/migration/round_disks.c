@@ -197,7 +197,7 @@ static struct vf_round_disk *take_disk(struct vf_disks *d, int32_t key)
 
 static void make_list(struct vf_disks *d, const struct vf_vm *frozen)
 {
-    struct vf_round_disk **list = vf_xcalloc(frozen->n_disks + 1, sizeof *list);
+    struct vf_round_disk **list = vf_xcalloc(frozen->n_disks + 1, sizeof(void *));
     for (size_t i = 0; i < frozen->n_disks; i++) {
         const struct vf_vm_disk *disk = &frozen->disks[i];
         struct vf_round_disk *rd = take_disk(d, disk->key);

@@ -41,11 +41,11 @@ static uint64_t next_random(uint64_t *state)
 
 static void make_areas(struct vf_areas *s, uint64_t disk_bytes, uint64_t total_bytes)
 {
-    uint64_t rng = 88172645463325252ull;
-    while (s->total_bytes < total_bytes) {
+    uint64_t rng = 88172645463325252ull, blocks = disk_bytes / 4096;
+    while (blocks > 0 && s->total_bytes < total_bytes) {
         uint64_t base = (uint64_t)4096 << next_random(&rng) % 8;
         uint64_t length = base + next_random(&rng) % base / 4096 * 4096;
-        uint64_t offset = next_random(&rng) % (disk_bytes / 4096) * 4096;
+        uint64_t offset = next_random(&rng) % blocks * 4096;
         if (offset + length <= disk_bytes && !vf_areas_overlaps(s, offset, length)) {
             vf_areas_add(s, offset, length, NULL);
         }

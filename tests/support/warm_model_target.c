@@ -71,7 +71,8 @@ static int change(struct vf_sink *s, const uint8_t *buf, uint64_t offset, uint64
             memset(f->now + offset + i, 0, WARM_SECTOR);
         }
         /* The same bytes again are no change: a disk tears between what was and what comes. */
-        if (f->dirty[sector] || memcmp(f->now + offset + i, f->durable + offset + i, WARM_SECTOR)) {
+        if (f->dirty[sector] ||
+            memcmp(f->now + offset + i, f->durable + offset + i, WARM_SECTOR) != 0) {
             f->dirty[sector] = DIRTY;
         }
         m->written_bytes += WARM_SECTOR;

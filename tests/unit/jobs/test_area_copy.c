@@ -179,7 +179,7 @@ static void test_area_copy__many_reads_are_under_way(void **state)
     assert_int_equal(vf_area_copy_run(&f.copy, NULL), 0);
     expect_copied(&f);
     assert_int_equal(f.disk.n_reads, SIZE / 65536);
-    assert_true(f.disk.most_inside > 16 && f.disk.most_inside <= 32);
+    assert_true(f.disk.most_inside > 4 && f.disk.most_inside <= 32);
     release(&f);
 }
 
