@@ -45,10 +45,10 @@ int vf_cdi_target_delete(struct vf_cdi_target *t, const struct vf_kube_resource 
 
 /* t->secret: what the DataVolumes there are name, which cannot be changed; else a new name. */
 int vf_cdi_choose_secret(struct vf_cdi_target *t, const cJSON *volumes, struct vf_error **err);
-/* With the password of this run, in the place of an earlier run's. */
+/* With the password of this run, in the place of earlier ones'. */
 int vf_cdi_provide_secret(struct vf_cdi_target *t, struct vf_error **err);
-/* Good when there is none. Clean-up. */
-int vf_cdi_remove_secret(struct vf_cdi_target *t, struct vf_error **err);
+/* All that were made for this migration. Clean-up. */
+int vf_cdi_remove_secrets(struct vf_cdi_target *t, struct vf_error **err);
 
 /* --- cdi_store.c --- */
 

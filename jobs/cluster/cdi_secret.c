@@ -49,15 +49,22 @@ static int build_secret(const struct vf_cdi_target *t, cJSON **ret_secret, struc
     return 0;
 }
 
-int vf_cdi_remove_secret(struct vf_cdi_target *t, struct vf_error **err)
+/* Those of a run that was killed before a DataVolume named them, too. A Job's go with it. */
+static bool is_of_cdi(const cJSON *secret)
+{
+    const cJSON *metadata = vf_json_object(secret, "metadata");
+    return vf_owned_is_ours(secret) && vf_owned_is_warm(secret) &&
+           !vf_json_array(metadata, "ownerReferences");
+}
+
+int vf_cdi_remove_secrets(struct vf_cdi_target *t, struct vf_error **err)
 {
     cJSON *secrets = NULL;
     const cJSON *secret;
     int rc = vf_cdi_target_list(t, &vf_kube_secrets, NULL, &secrets, err);
     cJSON_ArrayForEach(secret, secrets)
     {
-        const char *have = vf_kube_name(secret);
-        if (rc == 0 && have && strcmp(have, t->secret) == 0 && vf_owned_is_ours(secret)) {
+        if (rc == 0 && is_of_cdi(secret)) {
             rc = vf_cdi_target_delete(t, &vf_kube_secrets, secret, err);
         }
     }
@@ -71,7 +78,7 @@ int vf_cdi_provide_secret(struct vf_cdi_target *t, struct vf_error **err)
     const struct vf_kube_options options = {.cancel = t->base.im->cancel};
     cJSON *secret = NULL;
     int rc = build_secret(t, &secret, err);
-    rc = rc ? rc : vf_cdi_remove_secret(t, err);
+    rc = rc ? rc : vf_cdi_remove_secrets(t, err);
     rc = rc ? rc : vf_inject("cdi.secret", err);
     rc = rc ? rc : vf_kube_create(t->l.client, &ref, secret, &options, NULL, err);
     vf_json_delete_wiped(secret);

@@ -394,7 +394,7 @@ static int start(struct vf_warm_target *base, struct vf_error **err)
     return vf_cluster_start_machine(&t->l, err);
 }
 
-/* Those that are not a disk's of the VM any more, or all; and the Secret that they name. The first
+/* Those that are not a disk's of the VM any more, or all; and the Secrets. The first
  * error is told, the others are tried all the same. */
 static int delete_volumes(struct vf_cdi_target *t, bool all, struct vf_error **err)
 {
@@ -424,10 +424,8 @@ static int delete_volumes(struct vf_cdi_target *t, bool all, struct vf_error **e
         }
         vf_error_free(e);
     }
-    int rc = first ? 0 : vf_cdi_choose_secret(t, volumes, err);
-    rc = rc || first ? rc : vf_cdi_remove_secret(t, err);
     cJSON_Delete(volumes);
-    return first ? first : rc;
+    return first ? first : vf_cdi_remove_secrets(t, err);
 }
 
 /* The checkpoint goes last: as long as it is there, the same command finishes the rest. */
