@@ -23,8 +23,9 @@ struct warm_launch {
     struct vf_launch la;
     struct vf_landing_cluster l;
     struct vf_import im;
-    struct vf_source_vm *source;
-    char **labels;   /* of the disks */
+    struct vf_source_vm *source; /* until the Job runs */
+    char **labels;               /* of the disks */
+    size_t n_labels;
     bool *made;      /* which claims are there already */
     cJSON *job_then; /* the Job of an earlier start; NULL: none */
 };
@@ -49,6 +50,11 @@ static int open_source(struct warm_launch *w, struct vf_error **err)
     im->vm_name = vf_xstrdup(vm->name);
     im->name =
         im->options->name ? vf_name_to_label(im->options->name, VF_NAME_VM_MAX) : vf_name_of_vm(vm);
+    w->labels = vf_xcalloc(vm->n_disks + 1, sizeof *w->labels);
+    for (; w->n_labels < vm->n_disks; w->n_labels++) {
+        const char *label = vm->disks[w->n_labels].label;
+        w->labels[w->n_labels] = label ? vf_xstrdup(label) : vf_xasprintf("disk %zu", w->n_labels);
+    }
     rc = vf_vm_check_exportable(vm, err);
     if (rc == 0 && vm->n_disks == 0) {
         rc = vf_error_set(err, VF_MISSING, "the VM has no disk to copy");
@@ -111,7 +117,6 @@ static void init_disk(struct warm_launch *w, size_t i, unsigned number)
 {
     const struct vf_vm_disk *disk = &vf_source_vm_get(w->source)->disks[i];
     struct vf_cluster_disk *d = &w->l.disks[i];
-    w->labels[i] = disk->label ? vf_xstrdup(disk->label) : vf_xasprintf("disk %zu", i);
     d->landing = &w->l;
     d->index = number;
     d->claim = vf_name_of_disk(w->im.name, number);
@@ -140,7 +145,6 @@ static int assign_claims(struct warm_launch *w, struct vf_error **err)
     unsigned *numbers = vf_xcalloc(vm->n_disks + 1, sizeof *numbers);
     vf_warm_claims_match(&claims, vm, claim_of);
     w->l.disks = vf_xcalloc(vm->n_disks + 1, sizeof *w->l.disks);
-    w->labels = vf_xcalloc(vm->n_disks + 1, sizeof *w->labels);
     w->made = vf_xcalloc(vm->n_disks + 1, sizeof *w->made);
     w->l.n_disks = vm->n_disks;
     make_copies(&w->im, vm->n_disks);
@@ -240,36 +244,70 @@ static int check_all(struct warm_launch *w, const struct vf_vm *vm, struct vf_er
     return rc;
 }
 
-/* So that `vmferry status` shows it before its pod runs, and no request of an earlier start is
- * taken for one to this. */
-static int begin_board(struct warm_launch *w, struct vf_error **err)
+static struct vf_migration_status status_of(const struct warm_launch *w,
+                                            enum vf_migration_phase phase)
 {
-    struct vf_cluster_options where = w->im.options->cluster.where;
-    where.namespace_name = w->l.ns;
-    const struct vf_board_cluster_options options = {
-        .where = &where, .name = w->im.name, .owner = &w->l.owner, .cancel = w->im.cancel};
-    struct vf_board *board = NULL;
-    int rc = vf_board_cluster_open(&options, &board, err);
-    if (rc) {
-        return rc;
-    }
     char now[VF_CLOCK_RFC3339_SIZE];
     vf_clock_rfc3339(now);
-    struct vf_migration_status status = {
+    return (struct vf_migration_status){
         .name = vf_xstrdup(w->im.name),
         .source_vm = vf_xstrdup(w->im.vm_name),
         .source_uuid = vf_xstrdup(vf_source_vm_get(w->source)->instance_uuid),
         .source = vf_xstrdup(w->im.source),
         .place = vf_xasprintf("VirtualMachine \"%s\" in namespace \"%s\"", w->im.name, w->l.ns),
-        .phase = VF_PHASE_PREPARING,
-        .detail = vf_xstrdup("the Job's pod is being started"),
+        .phase = phase,
         .eta_ms = -1,
         .started = vf_xstrdup(now),
         .updated = vf_xstrdup(now)};
-    rc = board->ops->publish(board, &status, err);
-    rc = rc ? rc : board->ops->clear_request(board, err);
+}
+
+/* So that `vmferry status` shows it before its pod runs, and no request of an earlier start is
+ * taken for one to this. */
+static int begin_board(struct warm_launch *w, struct vf_board **ret_board, struct vf_error **err)
+{
+    struct vf_cluster_options where = w->im.options->cluster.where;
+    where.namespace_name = w->l.ns;
+    const struct vf_board_cluster_options options = {
+        .where = &where, .name = w->im.name, .owner = &w->l.owner, .cancel = w->im.cancel};
+    int rc = vf_board_cluster_open(&options, ret_board, err);
+    if (rc) {
+        return rc;
+    }
+    struct vf_migration_status status = status_of(w, VF_PHASE_PREPARING);
+    status.detail = vf_xstrdup("the Job's pod is being started");
+    rc = (*ret_board)->ops->publish(*ret_board, &status, err);
     vf_migration_status_release(&status);
+    return rc ? rc : (*ret_board)->ops->clear_request(*ret_board, err);
+}
+
+/* Nobody will say more of it. */
+static void tell_failed(const struct warm_launch *w, struct vf_board *board,
+                        const struct vf_error *why)
+{
+    struct vf_migration_status status = status_of(w, VF_PHASE_FAILED);
+    status.error = vf_error_format(why);
+    status.hint = vf_xstrdup(vf_error_get_hint(why));
+    status.next_step = vf_xstrdup("nothing was copied by this start; the same command tries again");
+    (void)board->ops->publish(board, &status, NULL);
+    vf_migration_status_release(&status);
+}
+
+static int make_objects(struct warm_launch *w, struct vf_error **err)
+{
+    struct vf_board *board = NULL;
+    struct vf_error *e = NULL;
+    int rc = begin_board(w, &board, &e);
+    rc = rc ? rc : make_claims(w, &e);
+    rc = rc ? rc : vf_inject("launch.job", &e);
+    rc = rc ? rc : vf_launch_make(&w->la, &e);
+    if (rc) {
+        vf_launch_remove(&w->la);
+    }
+    if (rc && board && rc != VF_CONFLICT) {
+        tell_failed(w, board, e);
+    }
     vf_board_free(board);
+    vf_error_move(err, &e);
     return rc;
 }
 
@@ -287,13 +325,7 @@ static int make_all(struct warm_launch *w, struct vf_error **err)
     if (rc) {
         return rc;
     }
-    rc = make_claims(w, err);
-    rc = rc ? rc : begin_board(w, err);
-    rc = rc ? rc : vf_inject("launch.job", err);
-    rc = rc ? rc : vf_launch_make(&w->la, err);
-    if (rc) {
-        vf_launch_remove(&w->la);
-    }
+    rc = make_objects(w, err);
     return rc ? rc : vf_inject("launch.made", err);
 }
 
@@ -342,11 +374,11 @@ static int look_on(struct warm_launch *w, struct vf_error **err)
     la->run.im = im;
     la->run.job = la->job;
     la->run.leave = true;
-    vf_worker_events_init(&la->run.events, im->reporter, im->vm_name,
-                          vf_source_vm_get(w->source)->n_disks);
+    vf_source_vm_free(vf_take(w->source)); /* it may be days */
+    vf_worker_events_init(&la->run.events, im->reporter, im->vm_name, w->n_labels);
     la->run.events.many = true;
-    for (size_t i = 0; i < w->l.n_disks; i++) {
-        vf_worker_events_name_disk(&la->run.events, i, w->l.disks[i].label);
+    for (size_t i = 0; i < w->n_labels; i++) {
+        vf_worker_events_name_disk(&la->run.events, i, w->labels[i]);
     }
     vf_report_phase(im->reporter, im->vm_name, "worker", "Job \"%s\" migrates it",
                     vf_kube_name(la->job));
@@ -394,7 +426,7 @@ static int read_networks(struct vf_import *im, struct vf_error **err)
 static void release(struct warm_launch *w)
 {
     struct vf_import *im = &w->im;
-    for (size_t i = 0; w->labels && i < w->l.n_disks; i++) {
+    for (size_t i = 0; i < w->n_labels; i++) {
         free(w->labels[i]);
     }
     free(w->labels);

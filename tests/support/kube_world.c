@@ -112,9 +112,9 @@ static void list(struct vf_test_world *w, struct vf_test_exchange *x, const char
         const char *name = strrchr(object->string, '/');
         if ((size_t)(name - object->string) == strlen(path) &&
             strncmp(object->string, path, strlen(path)) == 0 && is_selected(object, selector)) {
-            cJSON *copy = cJSON_Duplicate(object, true);
-            free(vf_take(copy->string));
-            cJSON_AddItemToArray(items, copy);
+            cJSON *item = cJSON_Duplicate(object, true);
+            free(vf_take(item->string));
+            cJSON_AddItemToArray(items, item);
         }
     }
     answer(x, 200, answered);

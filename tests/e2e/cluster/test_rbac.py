@@ -38,7 +38,7 @@ def warm_sim(start_simulator, tmp_path_factory):
     return start_simulator("warm-rbac", vms=vms)
 
 
-def migrate_warm(start, vmferry, warm_sim, where):
+def migrate_warm(cluster, prod, start, vmferry, warm_sim, where):
     """Looked at, gone back with, cleaned up, cancelled with what was copied, and cut over."""
     begin = [
         *("migrate", "--warm", *warm_sim.arguments(), "--vm", "warm", "--to", "pvc"),
@@ -61,6 +61,8 @@ def migrate_warm(start, vmferry, warm_sim, where):
     process = until_round(1)
     vmferry("cancel", "warm", "--discard", *where).good()
     process.wait(60)
+    labels = {"labelSelector": "vmferry.io/migration=warm"}
+    wait_until(lambda: not cluster.list(CLAIMS, prod, **labels), 60, "the end of what was copied")
     # Storage of which CDI does not know which snapshots it has.
     process = until_round(1, "--storage-class", "rig-populated")
     vmferry("cutover", "warm", *where).good()
@@ -101,7 +103,7 @@ def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, warm_sim, sta
     # What is taken back when it is broken off.
     for target in (["--to", "upload", *where], worker):
         cancel_when('"event":"progress"', *slow.arguments(), "--vm", "run01", *target)
-    migrate_warm(start, vmferry, warm_sim, where)
+    migrate_warm(cluster, prod, start, vmferry, warm_sim, where)
     vmferry("cleanup", *where, "--all").good()
 
     for account, roles in (
