@@ -18,6 +18,9 @@
 #define GAP_BYTES (16u << 10)
 /* Areas that one read serves. */
 #define MAX_PARTS 16u
+/* An area of so many pieces is cut at multiples of their length, so that whoever goes by blocks
+ * behind (digests, clusters) meets whole ones; a shorter one into as few as can be. */
+#define ALIGNED_PIECES 4
 /* Extents are asked for in windows of this, ahead of the reads. */
 #define WINDOW_BYTES ((uint64_t)64 << 20)
 /* Of address space: what is not touched costs nothing. TLS libraries take some. */
@@ -181,12 +184,14 @@ static int cut_area(struct cutter *t, struct vf_area a, struct vf_error **err)
             rc = hand_over(t, err);
         }
     }
+    uint64_t skew = a.length_bytes >= ALIGNED_PIECES * (uint64_t)most ? a.offset_bytes % most : 0;
     while (rc == 0 && a.length_bytes > most) {
-        struct vf_area part = {a.offset_bytes, most};
+        struct vf_area part = {a.offset_bytes, most - skew};
+        skew = 0;
         add_part(p, &part);
         rc = hand_over(t, err);
-        a.offset_bytes += most;
-        a.length_bytes -= most;
+        a.offset_bytes += part.length_bytes;
+        a.length_bytes -= part.length_bytes;
     }
     if (rc == 0) {
         add_part(p, &a);

@@ -45,12 +45,32 @@ static void forget(struct readback *r, uint64_t offset_bytes, uint64_t length_by
     }
 }
 
+/* The leaves that the range holds whole. buf NULL: zeros. */
+static int learn(struct readback *r, const uint8_t *buf, uint64_t offset_bytes,
+                 uint64_t length_bytes, struct vf_error **err)
+{
+    uint64_t leaf = (offset_bytes + VF_LEAF_BYTES - 1) / VF_LEAF_BYTES;
+    int rc = 0;
+    for (; rc == 0 && leaf < r->digest.n_leaves; leaf++) {
+        uint64_t start = leaf * VF_LEAF_BYTES;
+        if (start + vf_digest_leaf_bytes(&r->digest, leaf) > offset_bytes + length_bytes) {
+            break;
+        }
+        rc = vf_digest_set_leaf(&r->digest, leaf, buf ? buf + (start - offset_bytes) : NULL, err);
+        if (rc == 0) {
+            set_known(r, leaf);
+        }
+    }
+    return rc;
+}
+
 static int readback_write(struct vf_sink *s, const void *buf, size_t len_bytes,
                           uint64_t offset_bytes, struct vf_error **err)
 {
     struct readback *r = (struct readback *)s;
     forget(r, offset_bytes, len_bytes);
-    return vf_sink_write(r->stage.next, buf, len_bytes, offset_bytes, err);
+    int rc = vf_sink_write(r->stage.next, buf, len_bytes, offset_bytes, err);
+    return rc ? rc : learn(r, buf, offset_bytes, len_bytes, err);
 }
 
 static int readback_zero(struct vf_sink *s, uint64_t offset_bytes, uint64_t length_bytes,
@@ -59,16 +79,7 @@ static int readback_zero(struct vf_sink *s, uint64_t offset_bytes, uint64_t leng
     struct readback *r = (struct readback *)s;
     forget(r, offset_bytes, length_bytes);
     int rc = vf_sink_zero(r->stage.next, offset_bytes, length_bytes, err);
-    uint64_t leaf = (offset_bytes + VF_LEAF_BYTES - 1) / VF_LEAF_BYTES;
-    for (; rc == 0 && leaf < r->digest.n_leaves; leaf++) {
-        uint64_t end = leaf * VF_LEAF_BYTES + vf_digest_leaf_bytes(&r->digest, leaf);
-        if (end > offset_bytes + length_bytes) {
-            break;
-        }
-        rc = vf_digest_set_leaf(&r->digest, leaf, NULL, err);
-        set_known(r, leaf);
-    }
-    return rc;
+    return rc ? rc : learn(r, NULL, offset_bytes, length_bytes, err);
 }
 
 static void readback_free(struct vf_sink *s)

@@ -1,6 +1,6 @@
-/* A stage that keeps the digest of the disk behind it over any number of rounds: what is written
- * makes the leaves it touches unknown, and those are read back from the target, which then says
- * what it holds and not what it was given. A leaf that was zeroed as a whole is known.
+/* A stage that keeps the digest of the disk behind it over any number of rounds. A leaf that is
+ * written or zeroed as a whole is known as it goes by; one that is touched in part, as changed
+ * areas do, is unknown until it is read back from the target.
  */
 #ifndef JOBS_STAGES_READBACK_H
 #define JOBS_STAGES_READBACK_H

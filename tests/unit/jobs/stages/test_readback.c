@@ -89,6 +89,24 @@ static void test_readback__a_zeroed_leaf_is_known(void **state)
     vf_sink_free(s);
 }
 
+static void test_readback__a_leaf_written_as_a_whole_is_known(void **state)
+{
+    (void)state;
+    struct memory_sink *m = memory_sink_new(SIZE, MEMORY_SINK_ALL);
+    struct vf_sink *s = new_stage(m, false);
+    uint8_t *vf_autofree big = vf_xcalloc(1, SIZE);
+    for (size_t i = 0; i < SIZE; i++) {
+        big[i] = (uint8_t)(i * 31 >> 7);
+    }
+    assert_int_equal(vf_sink_write(s, big, SIZE - 512, 512, NULL), 0);
+    assert_int_equal(vf_readback_unknown_bytes(s), LEAF);
+    assert_int_equal(vf_sink_write(s, big + 5, LEAF, 0, NULL), 0);
+    assert_int_equal(vf_readback_unknown_bytes(s), 0);
+    assert_int_equal(m->n_reads, 0);
+    expect_digest(s, m);
+    vf_sink_free(s);
+}
+
 static void test_readback__a_failed_write_is_not_trusted(void **state)
 {
     (void)state;
@@ -152,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_readback__an_old_target_is_read_whole),
         cmocka_unit_test(test_readback__only_what_was_written_is_read_again),
         cmocka_unit_test(test_readback__a_zeroed_leaf_is_known),
+        cmocka_unit_test(test_readback__a_leaf_written_as_a_whole_is_known),
         cmocka_unit_test(test_readback__a_failed_write_is_not_trusted),
         cmocka_unit_test(test_readback__a_failed_read_is_told_and_done_again),
         cmocka_unit_test(test_readback__a_target_that_changes_bytes_is_found_out),
