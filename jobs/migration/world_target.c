@@ -134,7 +134,8 @@ int vf_world_fit_target(struct vf_real_world *r, const struct vf_vm *vm, struct 
                                                    .reporter = r->im.reporter,
                                                    .vm = r->im.vm_name,
                                                    .changes = vf_source_vm_fetch_changes,
-                                                   .changes_opaque = r->source});
+                                                   .changes_opaque = r->source,
+                                                   .cancel = r->im.cancel});
     return 0;
 }
 
