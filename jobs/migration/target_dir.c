@@ -15,133 +15,19 @@
 #include "importer/base/mem.h"
 #include "jobs/dir_files.h"
 #include "jobs/migration/board_dir.h"
+#include "jobs/migration/image_names.h"
 #include "jobs/migration/warm_target.h"
 #include "jobs/record.h"
-
-/* A disk keeps its image's name when its index changes, because others came or went. */
-struct known_disk {
-    int32_t key;
-    char *uuid; /* may be NULL */
-    char *file;
-    bool taken; /* by a disk of the VM, as it is now */
-};
 
 struct target_dir {
     struct vf_warm_target base;
     struct vf_dir *dir;
     struct vf_dir_files files;
-    struct known_disk *known;
-    size_t n_known;
-    char **names; /* one a disk of the VM */
-    size_t n_names;
+    struct vf_image_names names;
     char *uuid;     /* of the VM; NULL: not known yet */
     bool delivered; /* the checkpoint says so: what is there is not to be touched */
     bool said_no_guard;
 };
-
-/* --- names ------------------------------------------------------------------------------- */
-
-/* A name from a checkpoint, or from a note, as an image of ours has it. */
-static bool is_image_name(const char *name)
-{
-    size_t len = strlen(name);
-    for (enum vf_format f = VF_FORMAT_RAW; f <= VF_FORMAT_QCOW2; f++) {
-        size_t suffix = strlen(vf_format_suffix(f));
-        if (len > suffix && strcmp(name + len - suffix, vf_format_suffix(f)) == 0) {
-            return name[0] != '.' && len <= 200 && !strchr(name, '/');
-        }
-    }
-    return false;
-}
-
-static struct known_disk *add_known(struct target_dir *t, int32_t key, const char *uuid,
-                                    const char *file)
-{
-    t->known = vf_xrealloc_array(t->known, t->n_known + 1, sizeof *t->known);
-    struct known_disk *k = &t->known[t->n_known++];
-    *k = (struct known_disk){.key = key, .uuid = vf_xstrdup(uuid), .file = vf_xstrdup(file)};
-    return k;
-}
-
-static bool is_of_format(const char *file, enum vf_format format)
-{
-    const char *dot = strrchr(file, '.');
-    return dot && strcmp(dot, vf_format_suffix(format)) == 0;
-}
-
-/* Controller and unit, and with them the key, may change; the backing's UUID stays, but two disks
- * may have the same one. */
-static bool is_same_disk(const struct known_disk *k, const struct vf_vm_disk *d, bool by_key)
-{
-    if (k->uuid && d->uuid && strcasecmp(k->uuid, d->uuid) != 0) {
-        return false;
-    }
-    return by_key ? k->key == d->key : k->uuid && d->uuid;
-}
-
-static struct known_disk *find_known(struct target_dir *t, const struct vf_vm_disk *d)
-{
-    enum vf_format format = vf_dir_files_format(t->base.im);
-    for (int by_key = 1; by_key >= 0; by_key--) {
-        for (size_t i = 0; i < t->n_known; i++) {
-            struct known_disk *k = &t->known[i];
-            if (!k->taken && is_same_disk(k, d, by_key) && is_of_format(k->file, format)) {
-                return k;
-            }
-        }
-    }
-    return NULL;
-}
-
-static char *unused_name(const struct target_dir *t, size_t from)
-{
-    for (size_t n = from;; n++) {
-        char *name = vf_dir_files_name(t->base.im, n);
-        bool used = false;
-        for (size_t i = 0; i < t->n_known; i++) {
-            used = used || strcmp(t->known[i].file, name) == 0;
-        }
-        if (!used) {
-            return name;
-        }
-        free(name);
-    }
-}
-
-static void free_names(struct target_dir *t)
-{
-    for (size_t i = 0; i < t->n_names; i++) {
-        free(t->names[i]);
-    }
-    free(t->names);
-    t->names = NULL;
-    t->n_names = 0;
-}
-
-/* The known ones first: a new disk must not be given another one's name. */
-static void name_disks(struct target_dir *t, const struct vf_vm *vm)
-{
-    free_names(t);
-    t->names = vf_xcalloc(vm->n_disks, sizeof *t->names);
-    t->n_names = vm->n_disks;
-    for (size_t i = 0; i < t->n_known; i++) {
-        t->known[i].taken = false;
-    }
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        struct known_disk *k = find_known(t, &vm->disks[i]);
-        if (k) {
-            k->taken = true;
-            k->key = vm->disks[i].key;
-            t->names[i] = vf_xstrdup(k->file);
-        }
-    }
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        if (!t->names[i]) {
-            t->names[i] = unused_name(t, i);
-            add_known(t, vm->disks[i].key, vm->disks[i].uuid, t->names[i])->taken = true;
-        }
-    }
-}
 
 /* --- whose folder ------------------------------------------------------------------------ */
 
@@ -176,10 +62,8 @@ static void remember(struct target_dir *t, const struct vf_checkpoint *c)
 {
     vf_replace_string(&t->uuid, c->instance_uuid);
     t->delivered = c->stage == VF_STAGE_DELIVERED;
-    for (size_t i = 0; i < c->n_disks && t->n_known < c->n_disks; i++) {
-        if (is_image_name(c->disks[i].target)) {
-            add_known(t, c->disks[i].key, c->disks[i].backing_uuid, c->disks[i].target);
-        }
+    for (size_t i = 0; i < c->n_disks; i++) {
+        vf_image_names_remember(&t->names, &c->disks[i]);
     }
 }
 
@@ -242,7 +126,7 @@ static int prepare(struct vf_warm_target *base, const struct vf_vm *vm, struct v
 {
     struct target_dir *t = (struct target_dir *)base;
     struct vf_import *im = base->im;
-    int rc = t->n_names == 0 ? check_owner(t, vm, err) : 0;
+    int rc = t->names.n_files == 0 ? check_owner(t, vm, err) : 0;
     if (rc) {
         return rc;
     }
@@ -251,18 +135,18 @@ static int prepare(struct vf_warm_target *base, const struct vf_vm *vm, struct v
                                      : vf_name_of_vm(vm);
     }
     vf_replace_string(&t->uuid, identity_of(vm));
-    name_disks(t, vm);
+    vf_image_names_assign(&t->names, im, vm);
     bool ours = false;
     rc = t->delivered ? 0 : vf_dir_claim(t->dir, VF_CHECKPOINT_NAME, &ours, err);
     if (rc == 0 && !t->delivered) {
-        rc = vf_dir_files_prepare(&t->files, vm, t->names, true, err);
+        rc = vf_dir_files_prepare(&t->files, vm, t->names.files, true, err);
     }
     return rc ? rc : vf_inject("dir.prepared", err);
 }
 
 static const char *get_name(const struct vf_warm_target *base, size_t index)
 {
-    return ((const struct target_dir *)base)->names[index];
+    return ((const struct target_dir *)base)->names.files[index];
 }
 
 /* A cutover that broke off had given the image its name already: what is there is not delivered,
@@ -291,7 +175,7 @@ static int open_disk(struct vf_warm_target *base, size_t index, uint64_t size_by
                             base->place);
     }
     struct vf_image_target *image = &t->files.images[index];
-    int rc = take_back(t, image, t->names[index], err);
+    int rc = take_back(t, image, t->names.files[index], err);
     if (rc) {
         return rc;
     }
@@ -392,8 +276,8 @@ static int remove_image(struct target_dir *t, const char *name, bool with_final,
                         struct vf_error **err)
 {
     char *vf_autofree partial = vf_xasprintf("%s.partial", name);
-    int rc = is_image_name(name) ? vf_dir_remove(t->dir, partial, err) : 0;
-    if (rc == 0 && with_final && is_image_name(name) && vf_dir_is_noted(t->dir, name)) {
+    int rc = vf_image_names_allow(name) ? vf_dir_remove(t->dir, partial, err) : 0;
+    if (rc == 0 && with_final && vf_image_names_allow(name) && vf_dir_is_noted(t->dir, name)) {
         rc = vf_dir_remove(t->dir, name, err);
     }
     return rc;
@@ -473,12 +357,7 @@ static void free_target(struct vf_warm_target *base)
 {
     struct target_dir *t = (struct target_dir *)base;
     vf_dir_files_release(&t->files);
-    free_names(t);
-    for (size_t i = 0; i < t->n_known; i++) {
-        free(t->known[i].uuid);
-        free(t->known[i].file);
-    }
-    free(t->known);
+    vf_image_names_release(&t->names);
     vf_checkpoint_store_free(base->store);
     vf_board_free(base->board);
     vf_dir_free(t->dir);

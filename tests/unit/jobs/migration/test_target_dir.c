@@ -178,12 +178,13 @@ static const char *const points[] = {
  * none. */
 static unsigned stride_of(const char *point, bool over_earlier)
 {
-    bool folder = strncmp(point, "dir.", 4) == 0 || strncmp(point, "place.", 6) == 0;
-    unsigned stride = strcmp(point, "image.write") == 0 ? 297 : 7;
-    if (folder) {
-        return over_earlier ? 2 : 1;
+    if (strncmp(point, "dir.", 4) == 0) {
+        return 1;
     }
-    return over_earlier ? 0 : stride;
+    if (strncmp(point, "place.", 6) == 0) { /* checkpoints pass here too */
+        return over_earlier ? 5 : 3;
+    }
+    return over_earlier ? 0 : strcmp(point, "image.write") == 0 ? 297 : 9;
 }
 
 /* Killed there, and maybe again in the cutover of the second run; the next one ends well. */
@@ -509,6 +510,41 @@ static void test_target_dir__discard_keeps_what_was_delivered(void **state)
     scratch_release(dir);
 }
 
+/* A checkpoint is foreign input: what it names outside of the folder, or as no image, is let be. */
+static void test_target_dir__hostile_names_reach_nothing(void **state)
+{
+    (void)state;
+    char *base = scratch_new();
+    char *vf_autofree dir = vf_xstrdup(scratch_path(base, "vm"));
+    char *vf_autofree checkpoint = vf_xasprintf("%s/%s", dir, VF_CHECKPOINT_NAME);
+    static const char *const names[] = {"../out.img", "notes", ".hidden.img", "web.img"};
+    struct vf_checkpoint c = {.instance_uuid = vf_xstrdup("5000-web")};
+    struct vf_error *err = NULL;
+    assert_int_equal(mkdir(dir, 0700), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        const struct vf_vm_disk disk = {.key = (int32_t)i, .capacity_bytes = 512};
+        vf_checkpoint_disk_begin_full(vf_checkpoint_add_disk(&c, &disk, names[i]), "s", "a/1");
+    }
+    struct vf_checkpoint_store *store = vf_checkpoint_file_new(checkpoint);
+    assert_int_equal(vf_checkpoint_save(store, &c, NULL), 0);
+    put(base, "out.img");
+    put(base, "out.img.partial");
+    put(dir, "notes");
+    put(dir, "notes.partial");
+    put(dir, ".hidden.img.partial");
+    put(dir, "web.img"); /* was never noted as ours */
+    put(dir, "web.img.partial");
+    check_error(discard(dir, &err), &err, VF_OK, "");
+    assert_true(is_theirs(base, "out.img"));
+    assert_true(is_theirs(base, "out.img.partial"));
+    assert_true(is_theirs(dir, "web.img"));
+    assert_false(exists(dir, "web.img.partial"));
+    assert_int_equal(count_files(dir), 4);
+    vf_checkpoint_store_free(store);
+    vf_checkpoint_release(&c);
+    scratch_release(base);
+}
+
 /* Of an earlier import, over which a migration was begun. */
 static void test_target_dir__discard_keeps_an_earlier_import(void **state)
 {
@@ -542,6 +578,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_target_dir__nothing_of_use_is_told),
         cmocka_unit_test(test_target_dir__discard_removes_ours_and_the_folder),
         cmocka_unit_test(test_target_dir__discard_keeps_what_was_delivered),
+        cmocka_unit_test(test_target_dir__hostile_names_reach_nothing),
         cmocka_unit_test(test_target_dir__discard_keeps_an_earlier_import),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
