@@ -2,6 +2,7 @@
 time, by each transport, end with what the snapshot froze, byte for byte, whatever breaks in the
 middle; and what a transport cannot copy it refuses, with the reason."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -59,7 +60,7 @@ def sim(shared):
     for name, disk in (("two", 0), ("two", 1), ("one", 0)):
         load(simulator, name, disk, 0)
     # A lease that its session took along holds its VM until it has timed out.
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while left_over(simulator) and time.monotonic() < deadline:
         time.sleep(0.1)
     next(watched, None)
@@ -427,7 +428,7 @@ def test_cancelled_in_the_middle(sim, program, library, tmp_path, kind):
     sim.fault(target, "stall", after=after, after_bytes=100000, seconds=60, count=-1)
     run.well("cancel", 500)
     answer = run("copy", tmp_path / "copy", "all")
-    assert answer["code"] == "cancelled" and answer["ms"] < 10000, answer
+    assert answer["code"] == "cancelled" and answer["ms"] < 20000, answer
     sim.clear_faults()
     wait_until(lambda: not nbdkits(tmp_path), 5, "no server left")
     run.well("remove", "-")
@@ -540,14 +541,22 @@ def test_nfc__damage_that_shows_late_spoils_nothing(warm, number):
     run.assert_delivered()
 
 
+@contextlib.contextmanager
+def held_in_the_middle(sim, run, prefix):
+    """A copy by https has begun, and comes no further before this ends."""
+    sim.fault("folder", "stall", after=5, after_bytes=1000, seconds=60, count=-1)
+    run.begin("copy", prefix, "all")
+    wait_until(lambda: sim.control("GET", "/faults")[0]["hits"], 20, "the copy's middle")
+    yield
+    sim.clear_faults()
+
+
 def test_https__disk_that_is_locked_suddenly_is_told(sim, program, tmp_path):
     run = program()
     run.snapshot("one")
     run.well("choose", "https")
-    sim.fault("folder", "stall", after=5, after_bytes=1000, seconds=1)
-    run.begin("copy", tmp_path / "copy", "all")
-    wait_until(lambda: sim.control("GET", "/faults")[0]["hits"], 20, "the copy's middle")
-    sim.control("POST", "/options", {"folder_locked": True})
+    with held_in_the_middle(sim, run, tmp_path / "copy"):
+        sim.control("POST", "/options", {"folder_locked": True})
     answer = run.answer()
     assert answer["code"] == "conflict" and answer["reason"] == "DatastoreFileLocked", answer
     assert "disk 0 (Hard disk 1)" in answer["message"]
@@ -562,10 +571,8 @@ def test_https__snapshot_that_somebody_removes_is_told(sim, program, tmp_path):
     run = program()
     moref = run.snapshot("one")["moref"]
     run.well("choose", "https")
-    sim.fault("folder", "stall", after=5, after_bytes=1000, seconds=1)
-    run.begin("copy", tmp_path / "copy", "all")
-    wait_until(lambda: sim.control("GET", "/faults")[0]["hits"], 20, "the copy's middle")
-    program().well("remove", moref)
+    with held_in_the_middle(sim, run, tmp_path / "copy"):
+        program().well("remove", moref)
     answer = run.answer()
     assert answer["code"] == "retry", answer
     assert f"snapshot {moref} was removed by somebody else" in answer["message"]
