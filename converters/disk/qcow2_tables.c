@@ -50,8 +50,11 @@ static int write_l1(struct qcow2_sink *q, struct vf_error **err)
     if (q->l1_dirty == q->l1_dirty_end) {
         return 0;
     }
-    uint64_t from = q->l1_dirty - q->l1_dirty % QCOW2_L2_ENTRIES; /* whole clusters of it */
-    int rc = qcow2_write_u64s(q, q->l1 + from, 0, QCOW2_FLAG_COPIED, q->n_l1 - from,
+    /* Whole clusters of it. */
+    uint64_t from = q->l1_dirty - q->l1_dirty % QCOW2_L2_ENTRIES;
+    uint64_t end = (q->l1_dirty_end - 1) / QCOW2_L2_ENTRIES * QCOW2_L2_ENTRIES + QCOW2_L2_ENTRIES;
+    end = end < q->n_l1 ? end : q->n_l1;
+    int rc = qcow2_write_u64s(q, q->l1 + from, 0, QCOW2_FLAG_COPIED, end - from,
                               QCOW2_L1_OFFSET + from * 8, err);
     if (rc == 0) {
         q->l1_dirty = q->l1_dirty_end = 0;

@@ -271,6 +271,33 @@ static void test_qcow2_open__rewriting_does_not_grow_the_file(void **state)
     sink_model_release(&model);
 }
 
+/* An L1 of several clusters, of which a round writes some. */
+static void test_qcow2_open__large_disks_come_back(void **state)
+{
+    struct image *m = *state;
+    const uint64_t size = 9ull << 40,
+                   at[] = {0, size - 512, 4ull << 40, (4ull << 40) - 512, 1 << 20};
+    char *vf_autofree path = vf_xstrdup(scratch_path(m->dir, "large"));
+    struct vf_sink *sink = NULL;
+    uint8_t data[512], back[512];
+    assert_int_equal(vf_qcow2_sink_create(path, size, &sink, NULL), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        memset(data, (int)i + 1, sizeof data);
+        assert_int_equal(vf_sink_write(sink, data, sizeof data, at[i], NULL), 0);
+        assert_int_equal(vf_sink_flush(sink, NULL), 0);
+        vf_sink_free(sink);
+        sink = reopen(path, size);
+        for (unsigned k = 0; k < 5; k++) {
+            memset(data, k <= i ? (int)k + 1 : 0, sizeof data);
+            assert_int_equal(vf_sink_read(sink, back, sizeof back, at[k], NULL), 0);
+            assert_memory_equal(back, data, sizeof data);
+        }
+    }
+    assert_int_equal(vf_sink_finish(sink, NULL), 0);
+    vf_sink_free(sink);
+    assert_int_equal(run_qemu_img(m->dir, "check", "-f", "qcow2", "large", NULL), 0);
+}
+
 static void test_qcow2_open__no_two_at_once(void **state)
 {
     struct image *m = *state;
@@ -292,6 +319,7 @@ int main(void)
         with_image(test_qcow2_open__entries_of_after_the_flush_are_dropped_for_good),
         with_image(test_qcow2_open__finished_is_unfinished_again),
         with_image(test_qcow2_open__rewriting_does_not_grow_the_file),
+        with_image(test_qcow2_open__large_disks_come_back),
         with_image(test_qcow2_open__no_two_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
