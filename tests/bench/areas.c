@@ -90,7 +90,7 @@ static void copy_ours(const char *socket, const struct vf_areas *areas, const ch
         die("tuning is CONNECTIONS,REQUESTS,KIB", NULL);
     }
     struct vf_nbd_options options = {.unix_socket = socket, .connections = connections};
-    options.request_bytes = request_kib << 10;
+    options.request_bytes = (request_kib < 256 ? request_kib : 256) << 10;
     if (vf_nbd_disk_open(&options, &disk, &error)) {
         die("open", error);
     }

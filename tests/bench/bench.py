@@ -221,8 +221,8 @@ def bench_inventory(args, cache, _name, _fmt):
 # --- areas over NBD -------------------------------------------------------------------------
 
 NBDCOPY_SETTINGS = ([], ["--connections=1"], ["--connections=2", "--requests=64"], ["--connections=4", "--requests=128"])
-# Connections, requests in flight, KiB a request: as the vddk transport has them.
-OUR_TUNING = "2,128,256"
+# Connections, reads under way, KiB a read: many small ones for areas, whole leaves of the digest for a disk.
+OUR_TUNING = {"areas": "2,128,256", "full": "2,32,1024"}
 
 
 def make_nbd_disk(cache):
@@ -268,7 +268,7 @@ def bench_nbd(args, cache, name, _fmt):
     with tempfile.TemporaryDirectory() as folder:
         server, socket = start_nbdkit(disk, folder, "10ms" if name == "nbd-full-sync" else "2ms")
         try:
-            ours = [args.areas, "ours", what, str(socket), "null", "2048", OUR_TUNING]
+            ours = [args.areas, "ours", what, str(socket), "null", "2048", OUR_TUNING[what]]
             if name == "nbd-full":
                 uri = f"nbd+unix:///?socket={socket}"
                 settings = best_nbdcopy(uri)
