@@ -84,6 +84,27 @@ static void test_journal__flushes_each_interval_and_tells_what_is_safe(void **st
     release(&t);
 }
 
+/* What a kill costs: less than an interval, at any time. */
+static void test_journal__never_more_than_an_interval_is_not_safe(void **state)
+{
+    (void)state;
+    struct told t;
+    init(&t, 100000, 0);
+    uint64_t written = 0, rng = 5;
+    for (uint64_t at = 0, n; at < SIZE; at += n) {
+        rng = rng * 6364136223846793005u + 1442695040888963407u;
+        n = 512 * (1 + (rng >> 33) % 128);
+        n = n < SIZE - at ? n : SIZE - at;
+        int rc = (rng >> 60) % 2 ? vf_sink_write(t.journal, data, n, at, NULL)
+                                 : vf_sink_zero(t.journal, at, n, NULL);
+        assert_int_equal(rc, 0);
+        written += n;
+        assert_true(written - t.bytes < 100000);
+    }
+    assert_true(t.m->n_flushes <= SIZE / 100000);
+    release(&t);
+}
+
 static void test_journal__flushes_by_time(void **state)
 {
     (void)state;
@@ -210,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_journal__flushes_each_interval_and_tells_what_is_safe),
+        cmocka_unit_test(test_journal__never_more_than_an_interval_is_not_safe),
         cmocka_unit_test(test_journal__flushes_by_time),
         cmocka_unit_test(test_journal__what_failed_is_not_told),
         cmocka_unit_test(test_journal__after_a_failed_flush_nothing_is_told_any_more),
