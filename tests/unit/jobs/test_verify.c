@@ -149,6 +149,20 @@ static void test_verify__cancellation_is_no_verdict(void **state)
     scratch_release(dir);
 }
 
+/* Of a migration with --no-digest. */
+static void test_verify__without_a_digest_nothing_is_compared(void **state)
+{
+    (void)state;
+    char *dir = make_import(MIB);
+    struct vf_error *err = NULL;
+    scratch_write_text(dir, VF_RECORD_NAME,
+                       "{\"recordVersion\":1,\"vm\":\"a\",\"name\":\"a\",\"disks\":["
+                       "{\"file\":\"a-disk-0.img\",\"format\":\"raw\",\"sizeBytes\":%u}]}",
+                       MIB);
+    check_error(vf_verify_run(dir, 1, NULL, NULL, &err), &err, VF_MISSING, "without a digest");
+    scratch_release(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_verify__another_size_is_told_as_such),
         cmocka_unit_test(test_verify__no_record_is_missing),
         cmocka_unit_test(test_verify__cancellation_is_no_verdict),
+        cmocka_unit_test(test_verify__without_a_digest_nothing_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
