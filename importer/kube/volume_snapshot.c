@@ -11,13 +11,12 @@
 #include "importer/kube/quantity.h"
 #include "importer/kube/resources.h"
 #include "importer/kube/text.h"
-#include "importer/kube/watch.h"
 
 #define DEFAULT_CLASS  "snapshot.storage.kubernetes.io/is-default-class"
 #define MAX_NAME_BYTES 253
 #define MAX_TEXT_BYTES 400
 #define MAX_NAMED      20
-#define TICK_S         3
+#define POLL_MS        1000
 
 /* The snapshotter tries a failed call again by itself, with growing pauses; what stands for so long
  * is not over soon. */
@@ -151,7 +150,6 @@ uint64_t vf_volume_snapshot_restore_bytes(const cJSON *snapshot)
 /* --- the wait ---------------------------------------------------------------------------- */
 
 struct waiting {
-    bool seen;
     char *uid;
     char *failure;            /* the driver's words; NULL: none, or over */
     int64_t failure_since_ms; /* on vf_clock_ms() */
@@ -161,7 +159,6 @@ static int look(struct waiting *w, const cJSON *snapshot, struct vf_error **err)
 {
     const cJSON *status = vf_json_object(snapshot, "status");
     const char *failure = vf_json_string(vf_json_object(status, "error"), "message");
-    w->seen = true;
     vf_replace_string(&w->uid, vf_kube_uid(snapshot));
     if (vf_volume_snapshot_is_ready(snapshot)) {
         return 1;
@@ -177,24 +174,40 @@ static int look(struct waiting *w, const cJSON *snapshot, struct vf_error **err)
     return 0;
 }
 
-static int on_event(void *opaque, enum vf_kube_event event, const cJSON *object,
-                    struct vf_error **err)
+/* 1: it is ready; 0: not yet. */
+static int check(struct waiting *w, const cJSON *snapshots, struct vf_error **err)
 {
-    struct waiting *w = opaque;
-    switch (event) {
-    case VF_KUBE_CHANGED:
-        return look(w, object, err);
-    case VF_KUBE_DELETED:
-        return vf_error_set(err, VF_MISSING, "it was deleted");
-    case VF_KUBE_SYNCED:
-        return w->seen ? 0 : vf_error_set(err, VF_MISSING, "it is not there any more");
-    case VF_KUBE_TICK:
-        break;
+    const cJSON *snapshot = cJSON_GetArrayItem(snapshots, 0);
+    if (!snapshot) {
+        return vf_error_set(err, VF_MISSING, "it is not there any more");
     }
-    if (w->failure && vf_clock_ms() - w->failure_since_ms >= ERROR_PATIENCE_MS) {
-        return vf_error_set(err, VF_CONFLICT, "the storage driver cannot take it: %s", w->failure);
+    int rc = look(w, snapshot, err);
+    if (rc == 0 && w->failure && vf_clock_ms() - w->failure_since_ms >= ERROR_PATIENCE_MS) {
+        rc = vf_error_set(err, VF_CONFLICT, "the storage driver cannot take it: %s", w->failure);
     }
-    return 0;
+    return rc;
+}
+
+/* By lists: most are ready at the first look, and the account needs one right less. */
+static int poll_until(struct vf_kube_client *client, const struct vf_kube_ref *all,
+                      const struct vf_kube_select *select, int64_t deadline_ms,
+                      const struct vf_cancel *cancel, struct waiting *w, struct vf_error **err)
+{
+    const struct vf_kube_options options = {.cancel = cancel};
+    for (;;) {
+        cJSON *snapshots = NULL;
+        int rc = vf_kube_list(client, all, select, &options, &snapshots, NULL, err);
+        rc = rc ? rc : check(w, snapshots, err);
+        cJSON_Delete(snapshots);
+        int64_t left_ms = deadline_ms - vf_clock_ms();
+        if (rc || left_ms <= 0) {
+            return rc;
+        }
+        rc = vf_cancel_wait(cancel, left_ms < POLL_MS ? left_ms : POLL_MS, err);
+        if (rc) {
+            return rc;
+        }
+    }
 }
 
 /* Why it takes so long, as far as that can be known. */
@@ -221,16 +234,17 @@ int vf_volume_snapshot_wait_ready(struct vf_kube_client *client, const char *ns,
                                   int64_t timeout_ms, const struct vf_cancel *cancel,
                                   struct vf_error **err)
 {
-    const struct vf_kube_ref ref = {.resource = &vf_kube_volume_snapshots, .ns = ns, .name = name};
-    const struct vf_kube_watch_options options = {
-        .timeout_ms = timeout_ms, .cancel = cancel, .tick_s = TICK_S};
+    const struct vf_kube_ref all = {.resource = &vf_kube_volume_snapshots, .ns = ns};
+    char *vf_autofree field = vf_xasprintf("metadata.name=%s", name);
+    const struct vf_kube_select select = {.fields = field};
     struct waiting w = {0};
     struct vf_error *e = NULL;
-    int rc = vf_kube_watch(client, &ref, &options, on_event, &w, &e);
-    const char *reason = vf_error_reason(e);
-    if (rc == VF_RETRY && reason && strcmp(reason, VF_KUBE_REASON_TIMEOUT) == 0) {
-        vf_error_clear(&e);
+    int rc = poll_until(client, &all, &select, vf_clock_ms() + timeout_ms, cancel, &w, &e);
+    if (rc == 0) {
         give_up(client, ns, &w, timeout_ms, cancel, &e);
+        rc = VF_RETRY;
+    } else if (rc == 1) {
+        rc = 0;
     }
     vf_replace_string(&w.uid, NULL);
     vf_replace_string(&w.failure, NULL);

@@ -140,14 +140,15 @@ static int wait_ready(const struct vf_test_route *routes, int64_t timeout_ms, co
     return rc;
 }
 
-static void test_snapshot_wait__follows_it_until_it_is_ready(void **state)
+static void test_snapshot_wait__looks_until_it_is_ready(void **state)
 {
     static const struct vf_test_route routes[] = {
-        {.path = SNAPSHOTS, .body = VF_TEST_LIST(SNAPSHOT("1", UNREADY))},
         {.path = SNAPSHOTS,
-         .query = VF_TEST_WATCH,
-         .body = VF_TEST_EVENT("MODIFIED", SNAPSHOT("2", BROKEN))
-             VF_TEST_EVENT("MODIFIED", SNAPSHOT("3", READY))},
+         .query = "fieldSelector=metadata.name%3Ds1",
+         .body = VF_TEST_LIST(SNAPSHOT("1", UNREADY)),
+         .times = 1},
+        {.path = SNAPSHOTS, .body = VF_TEST_LIST(SNAPSHOT("2", BROKEN)), .times = 1},
+        {.path = SNAPSHOTS, .body = VF_TEST_LIST(SNAPSHOT("3", READY))},
         {0}};
     (void)state;
     assert_int_equal(wait_ready(routes, 60000, NULL), 0);
@@ -156,9 +157,7 @@ static void test_snapshot_wait__follows_it_until_it_is_ready(void **state)
 static void test_snapshot_wait__tells_the_drivers_words(void **state)
 {
     static const struct vf_test_route routes[] = {
-        {.path = SNAPSHOTS, .body = VF_TEST_LIST(SNAPSHOT("1", BROKEN))},
-        {.path = SNAPSHOTS, .query = VF_TEST_WATCH, .body = ""},
-        {0}};
+        {.path = SNAPSHOTS, .body = VF_TEST_LIST(SNAPSHOT("1", BROKEN))}, {0}};
     (void)state;
     assert_int_equal(wait_ready(routes, 300, "not ready to use within 0 s: no room"), VF_RETRY);
 }
@@ -166,22 +165,20 @@ static void test_snapshot_wait__tells_the_drivers_words(void **state)
 static void test_snapshot_wait__of_one_that_is_gone_ends(void **state)
 {
     static const struct vf_test_route none[] = {{.path = SNAPSHOTS, .body = VF_TEST_LIST("")}, {0}};
-    static const struct vf_test_route deleted[] = {
-        {.path = SNAPSHOTS, .body = VF_TEST_LIST(SNAPSHOT("1", UNREADY))},
+    static const struct vf_test_route going[] = {
         {.path = SNAPSHOTS,
-         .query = VF_TEST_WATCH,
-         .body = VF_TEST_EVENT("DELETED", SNAPSHOT("2", UNREADY))},
+         .body = VF_TEST_LIST("{\"metadata\":{\"name\":\"s1\",\"deletionTimestamp\":\"now\"},"
+                              "\"status\":{" READY "}}")},
         {0}};
     (void)state;
     assert_int_equal(wait_ready(none, 60000, "not there any more"), VF_MISSING);
-    assert_int_equal(wait_ready(deleted, 60000, "it was deleted"), VF_MISSING);
+    assert_int_equal(wait_ready(going, 60000, "somebody is deleting it"), VF_MISSING);
 }
 
 static void test_snapshot_wait__without_words_of_the_driver_asks_for_events(void **state)
 {
     static const struct vf_test_route routes[] = {
         {.path = SNAPSHOTS, .body = VF_TEST_LIST(SNAPSHOT("1", UNREADY))},
-        {.path = SNAPSHOTS, .query = VF_TEST_WATCH, .body = ""},
         {.path = EVENTS,
          .body = VF_TEST_LIST("{\"type\":\"Warning\",\"reason\":\"SnapshotContentCreationFailed\","
                               "\"message\":\"no such class\"}")},
@@ -196,7 +193,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_class__is_the_drivers_default_or_only_one),
         cmocka_unit_test(test_snapshot_class__of_the_profile_goes_first),
         cmocka_unit_test(test_snapshot_object__is_built_and_read),
-        cmocka_unit_test(test_snapshot_wait__follows_it_until_it_is_ready),
+        cmocka_unit_test(test_snapshot_wait__looks_until_it_is_ready),
         cmocka_unit_test(test_snapshot_wait__tells_the_drivers_words),
         cmocka_unit_test(test_snapshot_wait__of_one_that_is_gone_ends),
         cmocka_unit_test(test_snapshot_wait__without_words_of_the_driver_asks_for_events),
