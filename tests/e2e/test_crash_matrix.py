@@ -1,14 +1,16 @@
-"""The crash matrix in its short form: every fault point that a migration into a folder passes, and
-some random moments. In full: tests/e2e/crash_matrix.py. Another seed: CRASH_SEED."""
+"""The crash matrix in its short form: most of the fault points that a migration into a folder passes,
+and some random moments. In full: tests/e2e/crash_matrix.py. Another choice: CRASH_SEED=N."""
 
 import os
+import random
 
 import pytest
 from harness import crash
 from harness.warm import program_has_faults
 
 PARTS = 6
-MOMENTS = 6  # besides the points
+POINTS = 44
+MOMENTS = 4  # besides the points
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
@@ -17,8 +19,8 @@ def test_killed_anywhere__the_same_command_ends_with_the_same_bytes(
     start_simulator, start, tmp_path, part
 ):
     assert program_has_faults()
-    points = len(crash.fault_points())
-    cases = crash.plan(points + MOMENTS, SEED)[part::PARTS]
+    names = random.Random(SEED).sample(sorted(crash.fault_points()), POINTS)
+    cases = crash.plan(POINTS + MOMENTS, SEED, names)[part::PARTS]
     stand = crash.Stand(
         cases, tmp_path / "stand", lambda *a, vms: start_simulator("crash", *a, vms=vms), start
     )
@@ -28,8 +30,3 @@ def test_killed_anywhere__the_same_command_ends_with_the_same_bytes(
     told = "\n".join([f"seed {SEED}, part {part}: {summary}", *lines])
     print(told)
     assert not problems, told
-
-
-def test_points__are_enough():
-    """The short form has at least 40 of them."""
-    assert len(crash.fault_points()) >= 40
