@@ -107,6 +107,25 @@ int vf_machine_wait(struct vf_machine *m, int64_t timeout_ms, struct vf_error **
     return rc;
 }
 
+int vf_machine_patiently(struct vf_machine *m,
+                         int (*step)(struct vf_machine *m, struct vf_error **err),
+                         struct vf_error **err)
+{
+    for (unsigned tries = 1;; tries++) {
+        struct vf_error *e = NULL;
+        int rc = step(m, &e);
+        if (rc != VF_RETRY || tries >= vf_machine_max_tries(m)) {
+            vf_error_move(err, &e);
+            return rc;
+        }
+        vf_error_free(e);
+        rc = vf_machine_wait(m, vf_machine_backoff_ms(m, tries), err);
+        if (rc) {
+            return rc;
+        }
+    }
+}
+
 int vf_machine_insist(struct vf_machine *m, vf_machine_step *step, struct vf_error **err)
 {
     for (unsigned tries = 1;; tries++) {
@@ -241,7 +260,7 @@ static int go_on_cutting_over(struct vf_machine *m, bool *ret_delivered, struct 
     if (rc || m->accepted) {
         return rc;
     }
-    rc = vf_machine_look(m, err);
+    rc = vf_machine_patiently(m, vf_machine_look, err);
     if (rc) {
         return rc;
     }
@@ -271,13 +290,13 @@ static int advance(struct vf_machine *m, struct vf_error **err)
             return rc;
         }
     } else {
-        rc = vf_machine_look(m, err);
+        rc = vf_machine_patiently(m, vf_machine_look, err);
     }
     take_up_request(m);
     take_up_age(m);
     bool resume_off = m->c->stage == VF_STAGE_CUTOVER && m->view.power == VF_POWER_OFF;
     if (rc == 0 && !resume_off) {
-        rc = track(m, err);
+        rc = vf_machine_patiently(m, track, err);
         if (rc == 0) {
             rc = vf_machine_precopy(m, err);
         }

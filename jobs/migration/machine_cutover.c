@@ -13,19 +13,19 @@
 /* The state before the last round, kept while the source still runs. */
 static int guard(struct vf_machine *m, struct vf_error **err)
 {
-    for (unsigned tries = 1;; tries++) {
-        struct vf_error *e = NULL;
-        int rc = m->w->ops->guard(m->w, &e);
-        if (rc != VF_RETRY || tries >= vf_machine_max_tries(m)) {
-            vf_error_move(err, &e);
-            return rc;
-        }
-        vf_error_free(e);
-        rc = vf_machine_wait(m, vf_machine_backoff_ms(m, tries), err);
-        if (rc) {
-            return rc;
-        }
-    }
+    return m->w->ops->guard(m->w, err);
+}
+
+static int save(struct vf_machine *m, struct vf_error **err)
+{
+    return m->w->ops->save(m->w, err);
+}
+
+static int ask_to_shut_down(struct vf_machine *m, struct vf_error **err)
+{
+    int rc = m->w->ops->shut_down(m->w, err);
+    m->lingers = rc != 0 && (m->lingers || (rc != VF_UNSUPPORTED && rc != VF_AUTH));
+    return rc;
 }
 
 /* Durably, before anything is done to the source: a later run knows what to put right. */
@@ -34,7 +34,7 @@ static int begin_cutover(struct vf_machine *m, struct vf_error **err)
     bool on = m->view.power == VF_POWER_ON, earlier = m->c->stage == VF_STAGE_CUTOVER;
     m->c->was_on = on || (earlier && m->c->was_on);
     m->c->stage = VF_STAGE_CUTOVER;
-    int rc = m->w->ops->save(m->w, err);
+    int rc = vf_machine_patiently(m, save, err);
     return rc ? rc : vf_inject("machine.cutover", err);
 }
 
@@ -43,14 +43,13 @@ static int shut_down(struct vf_machine *m, struct vf_error **err)
     vf_machine_tell(m, VF_PHASE_STOPPING, "shutting the source down", NULL, NULL);
     m->stopped = true;
     m->stop_ms = vf_machine_now_ms(m);
-    int rc = m->w->ops->shut_down(m->w, err);
-    m->lingers = rc != 0 && rc != VF_UNSUPPORTED && rc != VF_AUTH;
+    int rc = vf_machine_patiently(m, ask_to_shut_down, err);
     return rc ? rc : vf_inject("machine.stopped", err);
 }
 
 static int check_off(struct vf_machine *m, struct vf_error **err)
 {
-    int rc = vf_machine_look(m, err);
+    int rc = vf_machine_patiently(m, vf_machine_look, err);
     if (rc == 0 && m->view.power != VF_POWER_OFF) {
         rc = vf_error_set(err, VF_CONFLICT,
                           "the source was powered on again by somebody while it was cut over");
@@ -136,13 +135,13 @@ static int deliver(struct vf_machine *m, struct vf_error **err)
 
 int vf_machine_cut_over(struct vf_machine *m, struct vf_error **err)
 {
-    int rc = vf_machine_look(m, err);
+    int rc = vf_machine_patiently(m, vf_machine_look, err);
     if (rc == 0 && m->view.power != VF_POWER_ON && m->view.power != VF_POWER_OFF) {
         rc = vf_error_set(err, VF_CONFLICT, "the source is suspended, or out of reach");
         vf_error_hint(err, "resume it or power it off, then run the same command again");
     }
     if (rc == 0 && m->view.power == VF_POWER_ON && vf_machine_is_complete(m->c)) {
-        rc = guard(m, err);
+        rc = vf_machine_patiently(m, guard, err);
     }
     if (rc == 0) {
         rc = begin_cutover(m, err);
@@ -170,11 +169,6 @@ static int check_still_off(struct vf_machine *m, struct vf_error **err)
 {
     struct vf_error *e = NULL;
     int rc = vf_machine_look(m, &e);
-    for (unsigned tries = 1; rc == VF_RETRY && tries < vf_machine_max_tries(m); tries++) {
-        vf_error_clear(&e);
-        m->w->ops->rest(m->w, vf_machine_backoff_ms(m, tries));
-        rc = vf_machine_look(m, &e);
-    }
     if (rc == VF_MISSING) {
         vf_error_free(e);
         return 0; /* deleted */
@@ -196,15 +190,28 @@ static int check_still_off(struct vf_machine *m, struct vf_error **err)
     return VF_CONFLICT;
 }
 
+static int try_to_start(struct vf_machine *m, struct vf_error **err)
+{
+    int rc = check_still_off(m, err);
+    if (rc == 0) {
+        vf_machine_tell(m, VF_PHASE_STARTING, "the new VM is accepted", NULL, NULL);
+        rc = m->w->ops->start(m->w, err);
+    }
+    return rc;
+}
+
+/* Requests come too late from here on. */
 static void start(struct vf_machine *m, struct vf_error **e)
 {
     struct vf_error *more = NULL;
-    if (check_still_off(m, &more) == 0) {
-        vf_machine_tell(m, VF_PHASE_STARTING, "the new VM is accepted", NULL, NULL);
-        (void)m->w->ops->start(m->w, &more);
+    int rc = try_to_start(m, &more);
+    for (unsigned tries = 1; rc == VF_RETRY && tries < vf_machine_max_tries(m); tries++) {
+        vf_error_clear(&more);
+        m->w->ops->rest(m->w, vf_machine_backoff_ms(m, tries));
+        rc = try_to_start(m, &more);
     }
-    if (more) {
-        vf_machine_also(e, more, "the new VM was accepted, and not started");
+    if (rc) {
+        vf_machine_also(e, more, "the new VM was accepted, and does not run yet");
     } else if (m->stopped) {
         m->w->numbers.downtime_ms = vf_machine_now_ms(m) - m->stop_ms;
     }

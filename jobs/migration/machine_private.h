@@ -59,6 +59,11 @@ int vf_machine_look(struct vf_machine *m, struct vf_error **err);
  * VF_CANCELLED with its reason. */
 int vf_machine_wait(struct vf_machine *m, int64_t timeout_ms, struct vf_error **err);
 
+/* A step, tried again some times, with waits that requests and signals end. */
+int vf_machine_patiently(struct vf_machine *m,
+                         int (*step)(struct vf_machine *m, struct vf_error **err),
+                         struct vf_error **err);
+
 /* A clean-up step, tried again some times, not cancelled. */
 typedef int vf_machine_step(struct vf_world *w, struct vf_error **err);
 int vf_machine_insist(struct vf_machine *m, vf_machine_step *step, struct vf_error **err);

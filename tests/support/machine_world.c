@@ -214,6 +214,9 @@ static void power(struct fake_world *f, enum vf_power p)
 
 static int strike(struct fake_world *f, enum fake_fault_kind kind, struct call *c)
 {
+    if (c->op == FAKE_WAIT && kind <= FAKE_LOST_FAIL) {
+        return 0; /* a wait is cancelled, or over */
+    }
     switch (kind) {
     case FAKE_RETRY:
         return VF_RETRY;
@@ -279,7 +282,8 @@ static uint32_t kinds_of(const struct fake_world *f, const struct call *c)
 {
     bool source = is_source_op(c->op), target = is_target_op(c->op);
     bool effect = c->op != FAKE_LOOK && c->op != FAKE_WAIT && c->op != FAKE_FETCH_ACCEPTED;
-    uint32_t kinds = BIT(FAKE_RETRY) | BIT(FAKE_FAIL) | BIT(FAKE_CANCEL);
+    uint32_t kinds = BIT(FAKE_CANCEL);
+    kinds |= c->op != FAKE_WAIT ? BIT(FAKE_RETRY) | BIT(FAKE_FAIL) : 0;
     kinds |= effect ? BIT(FAKE_LOST) | BIT(FAKE_LOST_FAIL) | BIT(FAKE_KILL_AFTER) : 0;
     kinds |= effect && !c->cleanup ? BIT(FAKE_LOST_CANCEL) : 0;
     kinds |= f->calls == 1 ? BIT(FAKE_KILL) : 0;

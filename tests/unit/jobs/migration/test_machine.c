@@ -490,6 +490,23 @@ static void test_machine__what_was_copied_makes_tries_count_afresh(void **state)
     expect_end(f, &policy, VF_END_FAILED, VF_RETRY, "given up after 2 tries");
 }
 
+/* vCenter restarts in the very moment of the cutover. */
+static void test_machine__a_cutover_bears_a_passing_failure_of_each_step(void **state)
+{
+    (void)state;
+    struct fake_world *f = begin();
+    run_to_done(f, &asap);
+    unsigned calls = f->calls;
+    for (unsigned at = 2; at <= calls; at++) { /* prepare comes first */
+        f = begin();
+        f->faults[0] = (struct fake_fault){at, FAKE_RETRY};
+        run_to_done(f, &asap);
+        f = begin();
+        f->faults[0] = (struct fake_fault){at, FAKE_LOST};
+        run_to_done(f, &asap);
+    }
+}
+
 static void test_machine__other_failures_are_not_tried_again(void **state)
 {
     (void)state;
@@ -732,6 +749,7 @@ int main(void)
         cmocka_unit_test(test_machine__a_copy_without_its_snapshot_takes_another),
         cmocka_unit_test(test_machine__tries_end_and_waits_grow),
         cmocka_unit_test(test_machine__what_was_copied_makes_tries_count_afresh),
+        cmocka_unit_test(test_machine__a_cutover_bears_a_passing_failure_of_each_step),
         cmocka_unit_test(test_machine__other_failures_are_not_tried_again),
         cmocka_unit_test(test_machine__a_snapshot_that_a_disk_needs_is_taken_up),
         cmocka_unit_test(test_machine__a_cutover_goes_on_when_the_source_is_off),
