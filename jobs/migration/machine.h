@@ -35,6 +35,7 @@ struct vf_world_view {
     enum vf_power power;
     bool tracking;        /* asked for, and every disk that can be tracked is, or will be */
     bool stun_due;        /* it takes a stun before tracking begins */
+    bool stays_on;        /* on, and powered on after its guest did what it was asked to */
     size_t own_snapshots; /* of this migration, by name and description */
     size_t user_snapshots;
 };
