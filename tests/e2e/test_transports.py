@@ -1,6 +1,6 @@
-"""jobs/migration/transport* against the simulated vCenter: rounds of a VM that is written to all the
-time, by each transport, end with what the snapshot froze, byte for byte, whatever breaks in the
-middle; and what a transport cannot copy it refuses, with the reason."""
+"""jobs/migration/transport* against the simulated vCenter: rounds of a VM that is written to all
+the time, by each transport, end with what the snapshot froze, byte for byte, whatever breaks in
+the middle; and what a transport cannot copy it refuses, with the reason."""
 
 import contextlib
 import json
