@@ -14,7 +14,8 @@
  * new VM was accepted, or nobody can tell whether it was: then the source stays off, so that not
  * both run, and the error says so. A failed prepare leaves everything as it was. A kill is made
  * good by the next run: it removes snapshots of ours that no checkpoint needs, continues a cutover
- * that had begun, and finishes one that was delivered.
+ * that had begun, and finishes one that was delivered. A cutover that was asked for is kept in the
+ * checkpoint until it is undone, cancelled, or missed by an hour.
  *
  * Threads: one.
  */
@@ -100,7 +101,8 @@ struct vf_world_ops {
     /* --- the rest --- */
     /* The checkpoint that an earlier run left (the world's; never NULL; empty when there is none),
      * asked for after prepare, or by vf_machine_cancel, which does not prepare. And its durable
-     * save (clean-up) with what the machine changed in it: stage, power state, rounds. */
+     * save (clean-up) with what the machine changed in it: stage, power state, cutover asked for,
+     * rounds. */
     struct vf_checkpoint *(*checkpoint)(struct vf_world *w);
     int (*save)(struct vf_world *w, struct vf_error **err);
     /* The guard, a disk of the source, or whatever else was noticed since the last round makes
