@@ -159,6 +159,25 @@ def test_damaged_stream__is_never_taken_for_the_disk(warm, kind):
     run.assert_delivered()
 
 
+def test_datastore_that_is_locked_meanwhile__is_read_another_way(warm):
+    run = begin(warm, readable=True)
+    assert run.status()["transport"] == "https"
+    run.sim.control("POST", "/options", {"folder_locked": True})
+    wait_until(lambda: run.status()["transport"] == "nfc", 60, "another transport")
+    run.wait_round(run.status()["round"] + 1)
+    run.cut_over()
+    run.assert_delivered()
+
+
+def test_disk_that_grew_while_nobody_looked__is_copied_in_full(warm):
+    run = begin(warm)
+    assert run.stop().status == 143
+    reconfigure(run, "/disk-grow", disk=0, size=16 * MIB)
+    ended = run.begin("--cutover", "asap").end().good()
+    assert "in full" in ended.err, ended
+    run.assert_delivered()
+
+
 def test_query_that_stays_refused__leads_to_a_full_copy(warm):
     run = begin(warm)
     run.sim.fault("QueryChangedDiskAreas", "fault", count=-1, fault="FileFault")
