@@ -355,6 +355,7 @@ static int look(struct vf_world *w, struct vf_world_view *ret, struct vf_error *
     *ret = (struct vf_world_view){.power = f->power,
                                   .tracking = f->tracking,
                                   .stun_due = !f->tracking && f->power == VF_POWER_ON,
+                                  .stays_on = f->power == VF_POWER_ON && f->came_back,
                                   .own_snapshots = fake_world_count_own(f),
                                   .user_snapshots = count_users(f)};
     if (f->mutation == FAKE_ALWAYS_LOOKS_OFF && f->accepted + f->c.stage > 0) {
@@ -431,6 +432,7 @@ static int shut_down(struct vf_world *w, struct vf_error **err)
     if (f->accepted) {
         fake_world_violate(f, "the source is shut down a second time");
     }
+    f->came_back = false;
     f->cut_over_ms = f->ms;
     f->stale_ms = f->ms - f->state_ms;
     f->ms += f->shutdown_ms;
@@ -477,6 +479,7 @@ static int power_on(struct vf_world *w, struct vf_error **err)
     }
     if (f->power == VF_POWER_OFF && f->mutation != FAKE_POWER_ON_NOTHING) {
         power(f, VF_POWER_ON);
+        f->came_back = true;
     }
     return leave(f, &c, err);
 }
@@ -844,6 +847,7 @@ void fake_world_begin(struct fake_world *f)
 {
     vf_checkpoint_release(&f->c);
     f->in_hand = f->warnings = 0;
+    f->came_back = false;
     f->dead = f->cancelled = f->source_out = f->target_out = f->prepared = false;
     load(f); /* vf_machine_cancel does not prepare */
 }

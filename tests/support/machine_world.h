@@ -147,6 +147,7 @@ struct fake_world {
     struct vf_checkpoint c;
     unsigned in_hand;    /* snapshot; 0: none */
     uint64_t last_taken; /* content, of the state before */
+    bool came_back;      /* powered on by us, after what its guest was asked */
     bool dead, cancelled, source_out, target_out, prepared;
     unsigned calls; /* over all runs */
     unsigned counts[FAKE_N_OPS];
