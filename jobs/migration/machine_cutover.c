@@ -265,6 +265,9 @@ static int bring_back(struct vf_machine *m, struct vf_error **err)
         if (rc || off || !m->lingers) {
             return rc;
         }
+        if (vf_machine_look(m, NULL) == 0 && m->view.stays_on) {
+            return 0;
+        }
         if (vf_machine_now_ms(m) >= end_ms) {
             vf_machine_warn(m, "the guest was asked to shut down, and has not yet: should it do so "
                                "later, power it on");

@@ -70,8 +70,12 @@ int vf_source_vm_remove_snapshots(struct vf_source_vm *s, struct vf_error **err)
 /* Guest shutdown, wait, at the deadline power off if allowed, else VF_CONFLICT: the guest may still
  * be on its way down. Without tools: power off if allowed, else VF_UNSUPPORTED. */
 int vf_source_vm_shut_down(struct vf_source_vm *s, struct vf_error **err);
-/* Clean-up; good when it is on. */
+/* Clean-up; good when it is on. A guest that was asked to shut down, by this run or, as its tools
+ * tell, by an earlier one, is waited for, 2 min at most, and powered on then. */
 int vf_source_vm_power_on(struct vf_source_vm *s, struct vf_error **err);
+/* It was on when it was looked at last, and had been powered on by power_on: what its guest was
+ * asked before is over. */
+bool vf_source_vm_stays_on(const struct vf_source_vm *s);
 
 /* Put `text` before the VM's notes, in the place of an earlier note of ours; NULL: take ours out.
  * What people wrote stays. Clean-up. */

@@ -67,6 +67,7 @@ static int shut_down_running(struct vf_source_vm *s, struct vf_error **err)
     }
     /* Before the call: its answer may be lost. */
     s->going_down = true;
+    s->came_back = false;
     rc = vf_vm_shut_down_guest(s->vs, s->vm.moref, &e);
     if (vf_fault_is(e, "ToolsUnavailable")) {
         vf_error_free(e);
@@ -149,6 +150,7 @@ static int power_on(struct vf_source_vm *s, struct vf_error **err)
         return vf_error_wrap(err, rc, "powering the source on again");
     }
     s->going_down = false;
+    s->came_back = true;
     return vf_inject("source.powered_on", err);
 }
 
@@ -187,9 +189,18 @@ int vf_source_vm_power_on(struct vf_source_vm *s, struct vf_error **err)
     }
 }
 
+bool vf_source_vm_stays_on(const struct vf_source_vm *s)
+{
+    return s->vm.power == VF_POWER_ON && s->came_back;
+}
+
 int vf_source_vm_note(struct vf_source_vm *s, const char *text, struct vf_error **err)
 {
     int rc = vf_inject("source.note", err);
     rc = rc ? rc : vf_vm_replace_note(s->vs, s->vm.moref, text, err);
+    if (rc) {
+        vf_error_hint(err, "see to it that nobody powers the source VM on; the same command tries "
+                           "to write the note again");
+    }
     return rc ? rc : vf_inject("source.noted", err);
 }

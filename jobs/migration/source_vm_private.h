@@ -18,6 +18,7 @@ struct vf_source_vm {
     bool told_unquiesced, told_untracked;
     bool stunned;    /* once is enough: a disk that stays untracked has it switched off */
     bool going_down; /* its guest was asked to, and may do it at any time */
+    bool came_back;  /* powered on since */
 };
 
 /* After a clean-up that failed with `e` and began at `start_ms`: whether it is worth another try;

@@ -31,8 +31,10 @@ int vf_world_look(struct vf_world *w, struct vf_world_view *ret, struct vf_error
         return rc;
     }
     const struct vf_vm *vm = vf_source_vm_get(r->source);
-    *ret = (struct vf_world_view){
-        .power = vm->power, .tracking = is_tracked(vm), .stun_due = vf_cbt_is_stun_due(vm)};
+    *ret = (struct vf_world_view){.power = vm->power,
+                                  .tracking = is_tracked(vm),
+                                  .stun_due = vf_cbt_is_stun_due(vm),
+                                  .stays_on = vf_source_vm_stays_on(r->source)};
     vf_source_vm_count_snapshots(r->source, &ret->own_snapshots, &ret->user_snapshots);
     return 0;
 }
