@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "importer/base/inject.h"
+#include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "jobs/migration/round_private.h"
 #include "jobs/stages/journal.h"
@@ -77,6 +78,12 @@ void vf_round_close(struct vf_round_disk *rd)
 
 static int refresh(struct vf_round_disk *rd, struct vf_cancel *cancel, struct vf_error **err)
 {
+    uint64_t bytes = vf_readback_unknown_bytes(rd->readback);
+    if (bytes == 0) {
+        return 0;
+    }
+    vf_debug("round: reading back %" PRIu64 " bytes of disk \"%s\" for its digest", bytes,
+             rd->name);
     int rc = vf_inject("round.digest", err);
     rc = rc ? rc : vf_readback_refresh(rd->readback, rd->disks->env.pool, cancel, err);
     return rc ? vf_error_wrap(err, rc, "reading back disk \"%s\"", rd->name) : 0;
