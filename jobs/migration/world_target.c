@@ -237,16 +237,56 @@ int vf_world_copy(struct vf_world *w, enum vf_round_kind kind, struct vf_round *
 
 /* --- the end ----------------------------------------------------------------------------- */
 
+/* What was written to a disk after the snapshot that it was copied from. Without a snapshot vSphere
+ * answers for the disk as it is, of a VM that is off. */
+static int check_disk_rests(struct vf_real_world *r, const struct vf_vm *frozen,
+                            const struct vf_vm_disk *disk, struct vf_error **err)
+{
+    struct vf_cbt_query q = {
+        .vm_moref = frozen->moref,
+        .disk = disk,
+        .since = {.change_id = disk->change_id, .capacity_bytes = disk->capacity_bytes}};
+    struct vf_cbt_answer a = {0};
+    int rc = vf_source_vm_fetch_changes(r->source, &q, &a, err);
+    if (rc == 0 && !a.why && a.areas.total_bytes > 0) {
+        rc = vf_error_set(err, VF_CONFLICT,
+                          "%llu bytes of disk \"%s\" changed after the last snapshot: the source "
+                          "was powered on and off again while it was cut over",
+                          (unsigned long long)a.areas.total_bytes, disk->label ? disk->label : "");
+        vf_error_hint(err, "see who or what starts it (HA, a schedule, a person), then run the "
+                           "same command again: it copies these too");
+    }
+    vf_cbt_answer_release(&a);
+    return rc;
+}
+
+/* A VM that is off before and after may have run in between, and only its disks tell of it. Of one
+ * that is not tracked, or whose tracking does not answer, nothing more can be learned. */
+static int check_source_rests(struct vf_real_world *r, const struct vf_vm *frozen,
+                              struct vf_error **err)
+{
+    int rc = 0;
+    for (size_t i = 0; frozen && i < frozen->n_disks && rc == 0; i++) {
+        if (frozen->disks[i].change_id) {
+            rc = check_disk_rests(r, frozen, &frozen->disks[i], err);
+        }
+    }
+    return rc;
+}
+
 int vf_world_deliver(struct vf_world *w, struct vf_error **err)
 {
     struct vf_real_world *r = real(w);
-    int rc = 0;
+    const struct vf_vm *frozen = vf_source_vm_get_frozen(r->source);
+    int rc = check_source_rests(r, frozen, err);
+    if (rc) {
+        return rc;
+    }
     if (!r->delivered) {
         bool digest = !r->options->no_digest && !(r->transport && r->transport->copies_itself);
         rc = vf_disks_finish(r->disks, digest, r->im.cancel, err);
         r->delivered = rc == 0;
     }
-    const struct vf_vm *frozen = vf_source_vm_get_frozen(r->source);
     if (rc == 0) {
         r->im.snapshot = true;
         rc = vf_inject("migration.deliver", err);

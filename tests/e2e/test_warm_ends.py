@@ -75,6 +75,19 @@ def test_failure_in_the_cutover__powers_on_again_and_can_be_repeated(warm, fault
     run.assert_delivered()
 
 
+def test_source_that_ran_after_its_last_snapshot__is_not_delivered(warm):
+    """On and off again between two looks at it: what it wrote then is in no round."""
+    run = warm()
+    run.begin("--cutover", "asap", env={"VMFERRY_FAULTS": "migration.deliver:1:reset"})
+    run.wait_phase("delivering")
+    write = {"vm": "warm", "disk": 1, "offset": 65536, "length": 4096, "pattern": "random"}
+    run.sim.control("POST", "/guest-write", {**write, "seed": 9, "force": True})
+    run.end().failed("warm", "changed after the last snapshot")
+    run.assert_undone()
+    run.begin("--cutover", "asap").end().good()
+    run.assert_delivered()
+
+
 def test_last_snapshot_that_cannot_be_taken__powers_on_again(warm):
     run = warm()
     run.source.load(LOAD)
