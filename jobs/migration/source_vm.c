@@ -153,6 +153,16 @@ static int refuse_stun(struct vf_error **err)
     return VF_CONFLICT;
 }
 
+bool vf_source_vm_is_stun_due(const struct vf_source_vm *s)
+{
+    for (size_t i = 0; i < s->vm.n_disks; i++) {
+        if (vf_cbt_get_state(&s->vm, &s->vm.disks[i]) == VF_CBT_ON) {
+            return false;
+        }
+    }
+    return vf_cbt_is_stun_due(&s->vm) && !s->stunned;
+}
+
 static void tell_untracked(struct vf_source_vm *s)
 {
     if (s->told_untracked) {
@@ -191,7 +201,7 @@ int vf_source_vm_track(struct vf_source_vm *s, bool may_stun, struct vf_error **
     if (rc) {
         return rc;
     }
-    bool due = !s->vm.cbt_enabled || (vf_cbt_is_stun_due(&s->vm) && !s->stunned);
+    bool due = !s->vm.cbt_enabled || vf_source_vm_is_stun_due(s);
     if (due && s->vm.power == VF_POWER_ON && !may_stun) {
         return refuse_stun(err);
     }
@@ -201,7 +211,7 @@ int vf_source_vm_track(struct vf_source_vm *s, bool may_stun, struct vf_error **
         rc = rc ? rc : vf_inject("source.tracked", err);
         rc = rc ? rc : vf_source_vm_look(s, err);
     }
-    if (rc == 0 && vf_cbt_is_stun_due(&s->vm) && !s->stunned) {
+    if (rc == 0 && vf_source_vm_is_stun_due(s)) {
         rc = stun(s, err);
         rc = rc ? rc : vf_source_vm_look(s, err);
     }

@@ -56,6 +56,11 @@ void vf_source_vm_count_snapshots(const struct vf_source_vm *s, size_t *ret_own,
  * VF_MISSING when it is not there. */
 int vf_source_vm_adopt_snapshot(struct vf_source_vm *s, const char *moref, struct vf_error **err);
 
+/* Tracking was asked for, and at work it is on no disk. Where it is on some, the rounds' own
+ * snapshots let it begin on a disk that came later; one that stays untracked has it switched off.
+ */
+bool vf_source_vm_is_stun_due(const struct vf_source_vm *s);
+
 /* Tracking on for every disk that can have it; with `may_stun` by a stun where one is due, else
  * VF_CONFLICT with the flag that permits it as hint. Disks that stay untracked are told. */
 int vf_source_vm_track(struct vf_source_vm *s, bool may_stun, struct vf_error **err);

@@ -33,7 +33,7 @@ int vf_world_look(struct vf_world *w, struct vf_world_view *ret, struct vf_error
     const struct vf_vm *vm = vf_source_vm_get(r->source);
     *ret = (struct vf_world_view){.power = vm->power,
                                   .tracking = is_tracked(vm),
-                                  .stun_due = vf_cbt_is_stun_due(vm),
+                                  .stun_due = vf_source_vm_is_stun_due(r->source),
                                   .stays_on = vf_source_vm_stays_on(r->source)};
     vf_source_vm_count_snapshots(r->source, &ret->own_snapshots, &ret->user_snapshots);
     return 0;

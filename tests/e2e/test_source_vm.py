@@ -22,7 +22,7 @@ def simulator(start_simulator, tmp_path_factory):
         return vm(name, "/test", disks, **{"power": "on", "cbt": True, **more})
 
     names = ["life", "lost", "quiesce", "asks", "slow", "hangs", "busy", "crash", "full", "merge"]
-    names += ["restart", "moves"]
+    names += ["restart", "moves", "joins"]
     vms = [machine(name) for name in names]
     vms += [
         machine("fresh", cbt=False),
@@ -146,6 +146,19 @@ def test_tracking__is_enabled_only_when_permitted(sim, open_vm):
     source.good("track", "no")
     assert asked(sim, "ReconfigVM_Task") == 1 and asked(sim, "CreateSnapshot_Task") == 1
     assert all(source.good("snapshot")["frozen"]["change_ids"])
+    source.good("remove")
+
+
+def test_tracking__of_a_disk_that_came_later_begins_with_a_round(sim, open_vm):
+    source = open_vm("joins")
+    sim.control("POST", "/disk-add", {"vm": "joins", "size": MIB})
+    assert source.good("look")["tracked"]
+    source.good("track", "no")
+    assert asked(sim, "ReconfigVM_Task") == 0 and asked(sim, "CreateSnapshot_Task") == 0
+    source.good("snapshot")
+    source.good("remove")
+    ids = source.good("snapshot")["frozen"]["change_ids"]
+    assert len(ids) == 3 and all(ids)
     source.good("remove")
 
 

@@ -86,7 +86,7 @@ static int look(struct vf_source_vm *s, const char *const *words, cJSON *said,
     say_power(said, vm);
     vf_json_add_u64(said, "own", own);
     vf_json_add_u64(said, "others", others);
-    vf_json_add_bool(said, "tracked", vm->cbt_enabled && !vf_cbt_is_stun_due(vm));
+    vf_json_add_bool(said, "tracked", vm->cbt_enabled && !vf_source_vm_is_stun_due(s));
     return 0;
 }
 
