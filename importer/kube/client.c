@@ -14,6 +14,9 @@
 #define DEFAULT_WATCH_S    120
 #define MAX_NAME_BYTES     512
 
+/* How long a refusal of what was allowed before is not believed. */
+#define REFUSALS_MS 20000
+
 /* An API server that restarts is away for half a minute. */
 static const struct vf_retry_policy default_retry = {
     .max_tries = 40, .first_wait_ms = 250, .max_wait_ms = 5000, .timeout_ms = 60000};
@@ -30,6 +33,7 @@ int vf_kube_client_new(struct vf_kube_config *config, const struct vf_kube_clien
     client->timeout_ms = o->timeout_ms ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->watch_s = o->watch_s ? o->watch_s : DEFAULT_WATCH_S;
     client->cancel = cancel;
+    vf_kube_allowed_init(&client->allowed);
     int rc = vf_kube_keeper_new(config, cancel, &client->keeper, err);
     if (rc) {
         vf_kube_client_free(client);
@@ -44,6 +48,7 @@ void vf_kube_client_free(struct vf_kube_client *client)
     if (client) {
         vf_kube_keeper_free(client->keeper);
         vf_kube_config_free(client->config);
+        vf_kube_allowed_release(&client->allowed);
         free(client);
     }
 }
@@ -241,6 +246,14 @@ static int attempt(struct vf_kube_client *client, const struct vf_kube_call *cal
     return rc;
 }
 
+/* What was allowed before is, as a rule, allowed soon again (allowed.h). Nothing was done. */
+static bool may_pass(struct vf_kube_client *client, const struct vf_kube_call *call, int rc,
+                     const struct vf_error *e)
+{
+    return rc == VF_AUTH && vf_error_http_status(e) == 403 &&
+           vf_kube_allowed_has(&client->allowed, &call->action);
+}
+
 /* See client.h on trying again. */
 static bool may_repeat(const struct vf_kube_call *call, const struct vf_error *e)
 {
@@ -260,14 +273,25 @@ int vf_kube_call_send(struct vf_kube_client *client, struct vf_kube_call *call,
     struct vf_retry_policy policy = client->retry;
     policy.timeout_ms = time_left(call, policy.timeout_ms);
     vf_retry_init(&retry, &policy, call->cancel);
+    int64_t refusals_end_ms = vf_clock_ms() + REFUSALS_MS;
     do {
         rc = attempt(client, call, ret_response, &e);
+        if (may_pass(client, call, rc, e) && vf_clock_ms() < refusals_end_ms) {
+            rc = VF_RETRY;
+            more = true;
+            continue;
+        }
         more = rc == VF_RETRY && may_repeat(call, e);
         if (more && vf_error_http_status(e) != 429) {
             const char *reason = vf_error_reason(e);
             call->in_doubt |= !reason || strcmp(reason, VF_HTTP_REASON_NOT_SENT) != 0;
         }
     } while (more && vf_retry_again(&retry, &rc, &e));
+    if (rc == 0) {
+        vf_kube_allowed_note(&client->allowed, &call->action);
+    } else if (rc == VF_RETRY && vf_error_code(e) == VF_AUTH) {
+        rc = VF_AUTH; /* the time was up */
+    }
     vf_error_move(err, &e);
     return rc;
 }
@@ -333,8 +357,14 @@ int vf_kube_call_open(struct vf_kube_client *client, struct vf_kube_call *call,
         }
         rc = open_once(client, call, stall_timeout_ms, credential, ret_stream, &e);
         if (!rc) {
+            vf_kube_allowed_note(&client->allowed, &call->action);
             *ret_credential = credential;
             return 0;
+        }
+        if (may_pass(client, call, rc, e)) {
+            char *vf_autofree text = vf_error_format(e);
+            vf_error_clear(&e);
+            rc = vf_error_set(&e, VF_RETRY, "%s", text);
         }
         if (first && vf_error_http_status(e) == 401 &&
             vf_kube_keeper_renew(client->keeper, credential, call->cancel, &again, NULL)) {

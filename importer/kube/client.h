@@ -10,8 +10,10 @@
  * Trying again: reads, server-side apply, merge patches without a resourceVersion and deletes are
  * repeated after broken connections, 5xx and 429, as long as the retry policy lets them. Creates,
  * updates and the other patches are repeated only when the server cannot have acted: the connection
- * did not come about, or the server said to come again (429, or 5xx with Retry-After). VF_RETRY
- * from one of these means that it may or may not have happened; apply is the way around that.
+ * did not come about, or the server said to come again (429, or 5xx with Retry-After). A 403
+ * for what this client was allowed before is tried again for 20 s: a server that was just started
+ * knows no roles yet. VF_RETRY from one of these means that it may or may not have happened; apply
+ * is the way around that.
  *
  * Errors of the server: VF_AUTH (401, 403: verb and resource are named; a 403 for a quota is
  * VF_SPACE, one of an admission webhook VF_INVALID), VF_MISSING (404, reason "NotFound"),

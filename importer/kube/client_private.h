@@ -7,6 +7,7 @@
 
 #include "importer/base/http.h"
 #include "importer/base/retry.h"
+#include "importer/kube/allowed.h"
 #include "importer/kube/client.h"
 #include "importer/kube/credential.h"
 #include "importer/kube/status.h"
@@ -20,6 +21,7 @@ struct vf_kube_client {
     struct vf_retry_policy retry;
     unsigned timeout_ms;
     unsigned watch_s;
+    struct vf_kube_allowed allowed;
     const struct vf_cancel *cancel;
 };
 
