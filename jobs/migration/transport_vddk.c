@@ -15,6 +15,10 @@
 /* All through one connection to the library: several to one disk were seen to be slower. */
 #define REQUESTS 64u
 
+/* Of a full copy: whole leaves of the digest need not be read back. */
+#define FULL_READS      32u
+#define FULL_READ_BYTES (1u << 20)
+
 #define SECTOR_BYTES 512u
 
 struct vddk {
@@ -100,7 +104,10 @@ static int copy_disk(void *opaque, const struct vf_transport_round *round,
         const struct vf_area_copy c = {.disk = disk,
                                        .sink = d->sink,
                                        .areas = d->todo,
-                                       .requests = requests,
+                                       .requests = d->base_change_id       ? requests
+                                                   : requests < FULL_READS ? requests
+                                                                           : FULL_READS,
+                                       .request_bytes = d->base_change_id ? 0 : FULL_READ_BYTES,
                                        .skip_holes = !d->base_change_id,
                                        .progress = d->progress,
                                        .cancel = cancel};

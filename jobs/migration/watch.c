@@ -1,6 +1,5 @@
 #include "jobs/migration/watch.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,21 +16,23 @@ struct running_disk {
     uint64_t bytes, total_bytes;        /* of the one that ended */
 };
 
+/* Lock order: board_lock before lock. Nothing is reported under either. */
 struct vf_watch {
     struct vf_reporter reporter;
     struct vf_reporter *next;       /* may be NULL */
     const struct vf_cancel *cancel; /* the user's */
-    struct vf_board *board;         /* may be NULL */
-    bool told_board;                /* a failing board was said */
 
+    /* The thread that shows signs of life, as long as there is a board. */
+    pthread_t thread;
+    struct vf_cancel *stop; /* NULL: none runs */
+
+    pthread_mutex_t board_lock; /* guards calls of the board, and what follows */
+    struct vf_board *board;     /* may be NULL */
+    bool told_board;            /* a failing board was said */
     struct vf_migration_status status;
     struct vf_migration_request pending; /* taken off the board, and not yet asked for */
-
-    /* While a round is copied. */
-    pthread_t thread;
-    struct vf_cancel *stop;  /* NULL: none runs */
-    struct vf_cancel *round; /* borrowed */
-    bool cancelled;          /* by request */
+    struct vf_cancel *round;             /* of the round that is being copied; borrowed */
+    bool cancelled;                      /* the round was, by request */
     int64_t rate_ms;
     uint64_t rate_bytes;
 
@@ -101,16 +102,24 @@ struct vf_watch *vf_watch_new(struct vf_reporter *next, const struct vf_cancel *
         free(w);
         return NULL;
     }
+    if (pthread_mutex_init(&w->board_lock, NULL) != 0) {
+        pthread_mutex_destroy(&w->lock);
+        free(w->status.started);
+        free(w);
+        return NULL;
+    }
     return w;
 }
 
 static void forget_disks(struct vf_watch *w)
 {
+    pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_disks; i++) {
         free(w->disks[i].name);
     }
     free(vf_take(w->disks));
     w->n_disks = 0;
+    pthread_mutex_unlock(&w->lock);
 }
 
 void vf_watch_free(struct vf_watch *w)
@@ -118,15 +127,12 @@ void vf_watch_free(struct vf_watch *w)
     if (!w) {
         return;
     }
+    vf_watch_quiet(w);
     forget_disks(w);
     pthread_mutex_destroy(&w->lock);
+    pthread_mutex_destroy(&w->board_lock);
     vf_migration_status_release(&w->status);
     free(w);
-}
-
-void vf_watch_set_board(struct vf_watch *w, struct vf_board *board)
-{
-    w->board = board;
 }
 
 /* --- what is known ----------------------------------------------------------------------- */
@@ -141,28 +147,36 @@ static void replace_known(char **s, const char *value)
 void vf_watch_set_names(struct vf_watch *w, const char *name, const char *vm, const char *uuid,
                         const char *source, const char *place)
 {
+    pthread_mutex_lock(&w->board_lock);
     replace_known(&w->status.name, name);
     replace_known(&w->status.source_vm, vm);
     replace_known(&w->status.source_uuid, uuid);
     replace_known(&w->status.source, source);
     replace_known(&w->status.place, place);
+    pthread_mutex_unlock(&w->board_lock);
 }
 
 void vf_watch_set_transport(struct vf_watch *w, const char *name, const char *reason)
 {
+    pthread_mutex_lock(&w->board_lock);
     vf_replace_string(&w->status.transport, name);
     vf_replace_string(&w->status.transport_reason, reason);
+    pthread_mutex_unlock(&w->board_lock);
 }
 
 void vf_watch_set_cutover(struct vf_watch *w, const char *when)
 {
+    pthread_mutex_lock(&w->board_lock);
     vf_replace_string(&w->status.cutover_at, when);
+    pthread_mutex_unlock(&w->board_lock);
 }
 
 void vf_watch_set_numbers(struct vf_watch *w, unsigned tries, int64_t downtime_ms)
 {
+    pthread_mutex_lock(&w->board_lock);
     w->status.tries = tries;
     w->status.measured_downtime_ms = downtime_ms;
+    pthread_mutex_unlock(&w->board_lock);
 }
 
 static struct vf_disk_status *find_disk(struct vf_migration_status *s, const char *name)
@@ -179,6 +193,7 @@ void vf_watch_set_checkpoint(struct vf_watch *w, const struct vf_checkpoint *c)
 {
     struct vf_disk_status *disks = vf_xcalloc(c->n_disks ? c->n_disks : 1, sizeof *disks);
     bool complete = c->n_disks > 0;
+    pthread_mutex_lock(&w->board_lock);
     w->status.copied_bytes = 0;
     w->status.round = 0;
     for (size_t i = 0; i < c->n_disks; i++) {
@@ -206,47 +221,64 @@ void vf_watch_set_checkpoint(struct vf_watch *w, const struct vf_checkpoint *c)
     if (complete && c->updated) {
         vf_replace_string(&w->status.last_checkpoint, c->updated);
     }
+    pthread_mutex_unlock(&w->board_lock);
 }
 
 /* --- what is told ------------------------------------------------------------------------ */
 
-static void publish(struct vf_watch *w)
+/* The calls below want the board_lock, and give what is to be said without it (heap), or NULL. */
+
+static char *publish(struct vf_watch *w)
 {
     char now[VF_CLOCK_RFC3339_SIZE];
     struct vf_error *e = NULL;
+    char *said = NULL;
     if (!w->board) {
-        return;
+        return NULL;
     }
     vf_clock_rfc3339(now);
     vf_replace_string(&w->status.updated, now);
     if (w->board->ops->publish(w->board, &w->status, &e) != 0 && !w->told_board) {
         char *vf_autofree text = vf_error_format(e);
         w->told_board = true;
-        vf_report_warning(w->next, w->status.source_vm,
-                          "the status cannot be published (%s); the migration goes on without",
-                          text);
+        said = vf_xasprintf("the status cannot be published (%s); the migration goes on without",
+                            text);
     }
     vf_error_free(e);
+    return said;
 }
 
 /* Take what was asked for off the board: a later request takes the place of one that nobody has
  * asked for yet, a cancellation that of a cutover above all. */
-static void take_request(struct vf_watch *w)
+static char *take_request(struct vf_watch *w)
 {
     struct vf_migration_request request = {0};
     struct vf_error *e = NULL;
+    char *said = NULL;
     if (!w->board) {
-        return;
+        return NULL;
     }
     int rc = w->board->ops->fetch_request(w->board, &request, &e);
     if (rc == 0 && request.kind != VF_REQUEST_NONE) {
         w->pending = request;
         (void)w->board->ops->clear_request(w->board, NULL);
     } else if (rc == VF_INVALID) {
-        vf_report_warning(w->next, w->status.source_vm, "a request was dropped: %s",
-                          vf_error_message(e));
+        said = vf_xasprintf("a request was dropped: %s", vf_error_message(e));
     }
     vf_error_free(e);
+    return said;
+}
+
+static void say(struct vf_watch *w, char *said)
+{
+    if (!said) {
+        return;
+    }
+    pthread_mutex_lock(&w->board_lock);
+    char *vf_autofree vm = vf_xstrdup(w->status.source_vm);
+    pthread_mutex_unlock(&w->board_lock);
+    vf_report_warning(w->next, vm, "%s", said);
+    free(said);
 }
 
 static void set_forecast(struct vf_migration_status *s, const struct vf_rounds_forecast *f)
@@ -267,6 +299,7 @@ void vf_watch_tell(struct vf_watch *w, enum vf_migration_phase phase,
 {
     struct vf_migration_status *s = &w->status;
     char *vf_autofree text = error ? vf_error_format(error) : NULL;
+    pthread_mutex_lock(&w->board_lock);
     bool news = s->phase != phase || !s->detail || !detail || strcmp(s->detail, detail) != 0;
     s->phase = phase;
     if (forecast) {
@@ -280,43 +313,42 @@ void vf_watch_tell(struct vf_watch *w, enum vf_migration_phase phase,
         s->bytes_per_s = 0;
         s->eta_ms = -1;
     }
-    publish(w);
-    if (!news || (error && vf_migration_phase_is_end(phase))) {
-        return; /* main() tells the error */
-    }
+    char *said = publish(w);
     const char *name = vf_migration_phase_name(phase);
     char *vf_autofree message = vf_xasprintf("%s%s%s", detail ? detail : name,
                                              next_step ? "; " : "", next_step ? next_step : "");
     char *vf_autofree data = vf_migration_status_encode(s);
-    vf_report(w->next, &(struct vf_event){.type = VF_EVENT_PHASE,
-                                          .vm = s->source_vm,
-                                          .name = name,
-                                          .message = message,
-                                          .data = data});
+    char *vf_autofree vm = vf_xstrdup(s->source_vm);
+    pthread_mutex_unlock(&w->board_lock);
+    say(w, said);
+    if (!news || (error && vf_migration_phase_is_end(phase))) {
+        return; /* main() tells the error */
+    }
+    vf_report(
+        w->next,
+        &(struct vf_event){
+            .type = VF_EVENT_PHASE, .vm = vm, .name = name, .message = message, .data = data});
 }
 
 int vf_watch_wait(struct vf_watch *w, int64_t timeout_ms, struct vf_migration_request *ret,
                   struct vf_error **err)
 {
     int64_t end_ms = vf_clock_ms() + timeout_ms;
-    int64_t publish_ms = vf_clock_ms();
     *ret = (struct vf_migration_request){0};
     for (;;) {
-        take_request(w);
-        if (w->pending.kind != VF_REQUEST_NONE) {
-            *ret = w->pending;
-            w->pending = (struct vf_migration_request){0};
+        pthread_mutex_lock(&w->board_lock);
+        char *said = take_request(w);
+        *ret = w->pending;
+        w->pending = (struct vf_migration_request){0};
+        pthread_mutex_unlock(&w->board_lock);
+        say(w, said);
+        if (ret->kind != VF_REQUEST_NONE) {
             return 0;
         }
-        int64_t now_ms = vf_clock_ms();
-        int64_t left_ms = end_ms - now_ms;
+        int64_t left_ms = end_ms - vf_clock_ms();
         int rc = vf_cancel_check(w->cancel, err);
         if (rc || left_ms <= 0) {
             return rc;
-        }
-        if (now_ms - publish_ms >= 5 * TICK_MS) {
-            publish(w);
-            publish_ms = now_ms;
         }
         rc = vf_cancel_wait(w->cancel, left_ms < TICK_MS ? left_ms : TICK_MS, err);
         if (rc) {
@@ -357,7 +389,8 @@ static void gather(struct vf_watch *w, uint64_t *ret_bytes, uint64_t *ret_total)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void tick(struct vf_watch *w)
+/* Of a round. */
+static void take_rate(struct vf_watch *w)
 {
     uint64_t bytes, total;
     int64_t now_ms = vf_clock_ms();
@@ -373,12 +406,23 @@ static void tick(struct vf_watch *w)
     w->status.eta_ms = w->status.bytes_per_s && total >= bytes
                            ? (int64_t)((total - bytes) / w->status.bytes_per_s) * 1000
                            : -1;
-    publish(w);
-    take_request(w);
-    if (w->pending.kind == VF_REQUEST_CANCEL && !w->cancelled) {
+}
+
+static void tick(struct vf_watch *w)
+{
+    pthread_mutex_lock(&w->board_lock);
+    if (w->round) {
+        take_rate(w);
+    }
+    char *not_shown = publish(w);
+    char *not_taken = take_request(w);
+    if (w->round && w->pending.kind == VF_REQUEST_CANCEL && !w->cancelled) {
         w->cancelled = true;
         vf_cancel_trigger(w->round);
     }
+    pthread_mutex_unlock(&w->board_lock);
+    say(w, not_shown);
+    say(w, not_taken);
 }
 
 static void *run(void *opaque)
@@ -390,31 +434,50 @@ static void *run(void *opaque)
     return NULL;
 }
 
-int vf_watch_start(struct vf_watch *w, struct vf_cancel *cancel, struct vf_error **err)
+void vf_watch_quiet(struct vf_watch *w)
+{
+    if (w->stop) {
+        vf_cancel_trigger(w->stop);
+        pthread_join(w->thread, NULL);
+        vf_cancel_free(vf_take(w->stop));
+    }
+}
+
+void vf_watch_set_board(struct vf_watch *w, struct vf_board *board)
+{
+    vf_watch_quiet(w);
+    pthread_mutex_lock(&w->board_lock);
+    w->board = board;
+    pthread_mutex_unlock(&w->board_lock);
+    if (!board) {
+        return;
+    }
+    w->stop = vf_cancel_new(NULL);
+    if (!w->stop || pthread_create(&w->thread, NULL, run, w) != 0) {
+        vf_cancel_free(vf_take(w->stop));
+        say(w, vf_xstrdup("no thread can be had: the status is shown, and requests are taken, "
+                          "between rounds alone"));
+    }
+}
+
+void vf_watch_start(struct vf_watch *w, struct vf_cancel *cancel)
 {
     forget_disks(w);
+    pthread_mutex_lock(&w->board_lock);
     w->round = cancel;
     w->cancelled = false;
     w->rate_ms = vf_clock_ms();
     w->rate_bytes = 0;
-    w->stop = vf_cancel_new(NULL);
-    int rc = w->stop ? pthread_create(&w->thread, NULL, run, w) : ENOMEM;
-    if (rc) {
-        vf_cancel_free(vf_take(w->stop));
-        return vf_error_set_errno(err, rc, "cannot start a thread");
-    }
-    return 0;
+    pthread_mutex_unlock(&w->board_lock);
 }
 
 bool vf_watch_stop(struct vf_watch *w)
 {
     uint64_t bytes, total;
-    if (!w->stop) {
-        return false;
-    }
-    vf_cancel_trigger(w->stop);
-    pthread_join(w->thread, NULL);
-    vf_cancel_free(vf_take(w->stop));
+    pthread_mutex_lock(&w->board_lock);
+    w->round = NULL;
     gather(w, &bytes, &total);
-    return w->cancelled;
+    bool cancelled = w->cancelled;
+    pthread_mutex_unlock(&w->board_lock);
+    return cancelled;
 }

@@ -1,6 +1,7 @@
 /* Private to jobs/migration: what others see of a migration and ask of it. Keeps the status, tells
- * the reporter and the board, and takes requests from the board, also while a round is copied: then
- * a thread of its own does it once a second.
+ * the reporter and the board, and takes requests from the board. As long as there is a board, a
+ * thread of its own does it once a second, whatever the migration waits for: that a migration is
+ * alive is told by its board.
  *
  * Threads: every function from the migration's one, but for the reporter's events.
  */
@@ -30,6 +31,8 @@ struct vf_reporter *vf_watch_reporter(struct vf_watch *w);
 
 /* From now on there is one; NULL: no more. Borrowed. */
 void vf_watch_set_board(struct vf_watch *w, struct vf_board *board);
+/* From now on the board is written to by tell alone, so that others may work on it. */
+void vf_watch_quiet(struct vf_watch *w);
 
 /* Who and where; each NULL leaves what there is. */
 void vf_watch_set_names(struct vf_watch *w, const char *name, const char *vm, const char *uuid,
@@ -49,9 +52,9 @@ void vf_watch_tell(struct vf_watch *w, enum vf_migration_phase phase,
 int vf_watch_wait(struct vf_watch *w, int64_t timeout_ms, struct vf_migration_request *ret,
                   struct vf_error **err);
 
-/* A round is being copied: until stop the status is kept up to date, and a request to cancel
+/* A round is being copied, or read back: until stop its bytes are shown, and a request to cancel
  * triggers `cancel`. stop is true when it did. A request to cut over stays for wait. */
-int vf_watch_start(struct vf_watch *w, struct vf_cancel *cancel, struct vf_error **err);
+void vf_watch_start(struct vf_watch *w, struct vf_cancel *cancel);
 bool vf_watch_stop(struct vf_watch *w);
 
 #endif

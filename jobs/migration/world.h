@@ -30,6 +30,7 @@ struct vf_real_world {
     struct vf_transport_env transport_env;
     struct vf_transport *transport; /* NULL: none chosen yet */
     char *transport_reason;
+    bool digests_due;
     const char *snapshot; /* the source's; NULL: none is held */
     bool has_noted;       /* what cannot be copied warm was said */
     bool told_checkpoint; /* what an earlier run left was said */
@@ -64,6 +65,10 @@ int vf_world_save(struct vf_world *w, struct vf_error **err);
 /* The checkpoint that an earlier run left, if the target has one; an empty one without. One that
  * cannot be read is VF_INVALID. */
 int vf_world_load_checkpoint(struct vf_real_world *r, struct vf_error **err);
+
+/* What is not known of the digests after a round is read back from the target: when no snapshot is
+ * held any more, so that it grows no longer than for the copy. */
+void vf_world_refresh_digests(struct vf_real_world *r);
 
 /* What transports borrow, as it is now. */
 const struct vf_transport_env *vf_world_transport_env(struct vf_real_world *r);

@@ -127,7 +127,11 @@ int vf_world_remove_snapshots(struct vf_world *w, struct vf_error **err)
 {
     struct vf_real_world *r = real(w);
     r->snapshot = NULL;
-    return vf_source_vm_remove_snapshots(r->source, err);
+    int rc = vf_source_vm_remove_snapshots(r->source, err);
+    if (rc == 0) {
+        vf_world_refresh_digests(r);
+    }
+    return rc;
 }
 
 int vf_world_power_on(struct vf_world *w, struct vf_error **err)

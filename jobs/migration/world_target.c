@@ -194,15 +194,13 @@ static int copy_once(struct vf_real_world *r, enum vf_round_kind kind, struct vf
     }
     struct vf_error *e = NULL;
     r->transport->last = kind == VF_ROUND_LAST;
-    int rc = vf_watch_start(r->watch, cancel, &e);
-    if (rc == 0) {
-        rc = vf_disks_copy_round(r->disks, r->transport, r->snapshot,
+    vf_watch_start(r->watch, cancel);
+    int rc = vf_disks_copy_round(r->disks, r->transport, r->snapshot,
                                  vf_source_vm_get_frozen(r->source), cancel, ret, &e);
-        if (vf_watch_stop(r->watch) && rc) {
-            vf_error_clear(&e);
-            rc = vf_error_set(&e, VF_CANCELLED, "the copy was cancelled on request");
-            vf_error_set_reason(&e, VF_REASON_CANCEL_REQUESTED);
-        }
+    if (vf_watch_stop(r->watch) && rc) {
+        vf_error_clear(&e);
+        rc = vf_error_set(&e, VF_CANCELLED, "the copy was cancelled on request");
+        vf_error_set_reason(&e, VF_REASON_CANCEL_REQUESTED);
     }
     vf_cancel_free(cancel);
     vf_watch_set_checkpoint(r->watch, &r->checkpoint);
@@ -227,12 +225,32 @@ int vf_world_copy(struct vf_world *w, enum vf_round_kind kind, struct vf_round *
     }
     ret->copy_ms = vf_clock_ms() - begin_ms;
     ret->bytes = report.bytes;
-    if (rc == 0 && kind == VF_ROUND_PRECOPY && !r->options->no_digest &&
-        !r->transport->copies_itself) {
-        rc = vf_disks_refresh_digests(r->disks, r->im.cancel, &e);
-    }
+    r->digests_due = rc == 0 && kind == VF_ROUND_PRECOPY && !r->options->no_digest &&
+                     !r->transport->copies_itself;
     vf_error_move(err, &e);
     return rc;
+}
+
+void vf_world_refresh_digests(struct vf_real_world *r)
+{
+    struct vf_cancel *cancel = r->digests_due ? vf_cancel_new(r->im.cancel) : NULL;
+    struct vf_error *e = NULL;
+    r->digests_due = false;
+    if (!cancel) {
+        return;
+    }
+    vf_watch_start(r->watch, cancel);
+    int rc = vf_disks_refresh_digests(r->disks, cancel, &e);
+    vf_watch_stop(r->watch);
+    vf_cancel_free(cancel);
+    if (rc && rc != VF_CANCELLED) {
+        char *vf_autofree text = vf_error_format(e);
+        vf_report_warning(r->im.reporter, r->im.vm_name,
+                          "the target could not be read back (%s); it is tried again before the "
+                          "new VM is made",
+                          text);
+    }
+    vf_error_free(e);
 }
 
 /* --- the end ----------------------------------------------------------------------------- */
@@ -312,6 +330,7 @@ int vf_world_start(struct vf_world *w, struct vf_error **err)
 int vf_world_settle(struct vf_world *w, struct vf_error **err)
 {
     struct vf_real_world *r = real(w);
+    vf_watch_quiet(r->watch);
     int rc = vf_inject("migration.settle", err);
     return rc ? rc : r->target->ops->settle(r->target, err);
 }
@@ -319,6 +338,7 @@ int vf_world_settle(struct vf_world *w, struct vf_error **err)
 int vf_world_discard(struct vf_world *w, struct vf_error **err)
 {
     struct vf_real_world *r = real(w);
+    vf_watch_quiet(r->watch);
     vf_disks_free(vf_take(r->disks));
     return r->target->ops->discard(r->target, err);
 }

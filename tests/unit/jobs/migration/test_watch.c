@@ -131,7 +131,7 @@ static void test_watch_tell__failing_board_changes_nothing(void **state)
     f->board.publish_code = VF_SPACE;
     vf_watch_tell(f->watch, VF_PHASE_COPYING, NULL, "everything", NULL, NULL);
     vf_watch_tell(f->watch, VF_PHASE_SETTLING, NULL, "flush", NULL, NULL);
-    assert_int_equal(f->board.published, 2);
+    assert_true(f->board.published >= 2); /* the watch itself shows it each second too */
 }
 
 static void test_watch_wait__takes_a_request_once(void **state)
@@ -164,11 +164,13 @@ static void test_watch_copy__shows_disks_and_their_progress(void **state)
     struct vf_cancel *round = vf_cancel_new(NULL);
     struct vf_migration_status s = {0};
     struct vf_event e = {.type = VF_EVENT_DISK_START, .name = "Hard disk 1", .progress = &progress};
-    assert_int_equal(vf_watch_start(f->watch, round, &f->err), 0);
+    vf_watch_start(f->watch, round);
     vf_report(vf_watch_reporter(f->watch), &e);
     atomic_store(&progress.done_bytes, 600);
-    unsigned seen = 0;
-    while (seen == 0) {
+    pthread_mutex_lock(&f->board.lock);
+    unsigned before = f->board.published, seen = before;
+    pthread_mutex_unlock(&f->board.lock);
+    while (seen < before + 2) { /* one may have been under way */
         assert_int_equal(vf_cancel_wait(NULL, 50, NULL), 0);
         pthread_mutex_lock(&f->board.lock);
         seen = f->board.published;
@@ -192,7 +194,7 @@ static void test_watch_copy__request_to_cancel_ends_it_and_is_kept(void **state)
     struct fixture *f = *state;
     struct vf_cancel *round = vf_cancel_new(NULL);
     struct vf_migration_request r = {0};
-    assert_int_equal(vf_watch_start(f->watch, round, &f->err), 0);
+    vf_watch_start(f->watch, round);
     leave(f, VF_REQUEST_CANCEL);
     assert_int_equal(vf_cancel_wait(round, 60000, NULL), VF_CANCELLED);
     assert_true(vf_watch_stop(f->watch));
@@ -207,7 +209,7 @@ static void test_watch_copy__request_to_cut_over_waits(void **state)
     struct vf_cancel *round = vf_cancel_new(NULL);
     struct vf_migration_request r = {0};
     leave(f, VF_REQUEST_CUTOVER);
-    assert_int_equal(vf_watch_start(f->watch, round, &f->err), 0);
+    vf_watch_start(f->watch, round);
     unsigned cleared = 0;
     while (cleared == 0) {
         assert_int_equal(vf_cancel_wait(NULL, 50, NULL), 0);
@@ -229,7 +231,7 @@ static void test_watch_copy__request_to_cancel_takes_the_place_of_a_cutover(void
     struct vf_cancel *round = vf_cancel_new(NULL);
     struct vf_migration_request r = {0};
     leave(f, VF_REQUEST_CUTOVER);
-    assert_int_equal(vf_watch_start(f->watch, round, &f->err), 0);
+    vf_watch_start(f->watch, round);
     unsigned cleared = 0;
     while (cleared == 0) {
         assert_int_equal(vf_cancel_wait(NULL, 50, NULL), 0);
