@@ -117,6 +117,12 @@ char *vf_notes_compose(const char *notes, const char *text)
     return vf_buf_take_string(&b);
 }
 
+bool vf_notes_have_own(const char *notes)
+{
+    const char *end = NULL;
+    return notes && find_own(notes, &end);
+}
+
 struct held {
     char *notes, *version; /* NULL when there is none */
 };

@@ -2,6 +2,7 @@
 #ifndef IMPORTER_VSPHERE_NOTES_H
 #define IMPORTER_VSPHERE_NOTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <vmferry/error.h>
@@ -17,6 +18,8 @@
  * stays: taking out what was put in gives the notes as they were. Control characters of `text` but
  * for line ends become spaces. Heap. */
 char *vf_notes_compose(const char *notes, const char *text);
+/* Whether a paragraph of ours stands in them; NULL has none. */
+bool vf_notes_have_own(const char *notes);
 
 /* The same at a VM (ReconfigVM_Task); nothing is sent when nothing would change. Notes that a
  * person changes meanwhile are read again, never overwritten. Clean-up call. VF_RANGE for a text or

@@ -70,6 +70,7 @@ int vf_source_vm_open(const struct vf_source_vm_options *options, struct vf_sour
         vf_source_vm_free(s);
         return rc;
     }
+    s->seen_on = s->vm.power == VF_POWER_ON;
     s->mark = vf_xasprintf("[vmferry: vm %s]", identity(&s->vm));
     s->description = vf_xasprintf("made by vmferry to copy the disks while the VM runs; removed by "
                                   "it, safe to remove once no vmferry works on this VM %s",
@@ -124,6 +125,7 @@ int vf_source_vm_look(struct vf_source_vm *s, struct vf_error **err)
     }
     vf_vm_release(&s->vm);
     s->vm = fresh;
+    s->seen_on = s->seen_on || fresh.power == VF_POWER_ON;
     if (s->taken.has_frozen) {
         vf_snapshot_carry_live_facts(&s->taken.frozen, &s->vm);
     }

@@ -140,10 +140,28 @@ static int await_off(struct vf_source_vm *s, struct vf_error **err)
     return rc;
 }
 
+/* Another migration of this VM may have come to its end since an earlier run of this one shut it
+ * down: its successor would run beside it. A note on a VM that was seen running is an old one. */
+static int check_no_successor(struct vf_source_vm *s, struct vf_error **err)
+{
+    int rc = s->seen_on ? 0 : vf_source_vm_look(s, err);
+    if (rc == 0 && !s->seen_on && vf_notes_have_own(s->vm.annotation)) {
+        rc = vf_error_set(err, VF_CONFLICT,
+                          "the source is left off: its notes say that it was migrated already");
+        vf_error_hint(err, "see in its notes where to; if its successor is gone, take the note of "
+                           "vmferry out, and power the source on in vSphere");
+    }
+    return rc;
+}
+
 static int power_on(struct vf_source_vm *s, struct vf_error **err)
 {
+    int rc = check_no_successor(s, err);
+    if (rc) {
+        return rc;
+    }
     vf_report_phase(s->reporter, s->vm.name, "cleanup", "powering the source on again");
-    int rc = vf_inject("source.power_on", err);
+    rc = vf_inject("source.power_on", err);
     rc = rc ? rc : vf_vm_power_on(s->vs, s->vm.moref, err);
     if (rc) {
         vf_error_hint(err, "the source VM is off: power it on in vSphere");
@@ -159,6 +177,7 @@ static int power_on_once(struct vf_source_vm *s, struct vf_error **err)
     struct vf_power_view v = {0};
     int rc = vf_vm_fetch_power(s->vs, s->vm.moref, &v, err);
     bool on = v.power == VF_POWER_ON;
+    s->seen_on = s->seen_on || on;
     bool going_down = on && (s->going_down || v.shutting_down);
     vf_power_view_release(&v);
     if (rc) {

@@ -19,6 +19,7 @@ struct vf_source_vm {
     bool stunned;    /* once is enough: a disk that stays untracked has it switched off */
     bool going_down; /* its guest was asked to, and may do it at any time */
     bool came_back;  /* powered on since */
+    bool seen_on;    /* at any look */
 };
 
 /* After a clean-up that failed with `e` and began at `start_ms`: whether it is worth another try;

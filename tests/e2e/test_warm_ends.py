@@ -8,7 +8,7 @@ import pytest
 from harness.cli import wait_until
 from harness.disks import MIB
 from harness.tcp_proxy import TcpProxy
-from harness.warm import CHECKPOINT, STATUS
+from harness.warm import CHECKPOINT, STATUS, WarmRun
 
 LOAD = 2 * MIB
 
@@ -183,6 +183,18 @@ def test_cancel__of_one_that_was_killed_in_its_cutover_powers_on(warm):
     run.command("cancel", *run.sim.arguments(), "--discard").good()
     run.source.assert_clean("on", note=False)
     assert not run.target.exists()
+
+
+def test_cancel__of_one_that_another_run_overtook_leaves_the_source_off(warm, start, tmp_path):
+    """Of the two the other has come to its end, and its VM may run."""
+    run = warm()
+    run.begin("--cutover", "asap", env={"VMFERRY_FAULTS": "machine.stopped:1:kill"})
+    assert run.end().status == -signal.SIGKILL
+    other = WarmRun(run.sim, start, tmp_path / "other")
+    other.begin("--cutover", "asap").end().good()
+    failed = run.command("cancel", *run.sim.arguments(), "--discard")
+    failed.failed("migrated already", "notes")
+    other.assert_delivered()
 
 
 def test_other_vm_into_the_folder__is_refused_before_anything_is_touched(warm, start, tmp_path):

@@ -63,6 +63,19 @@ static void test_notes_compose__replaces_ours_wherever_it_stands(void **state)
     expect(OURS("theirs") "x", NULL, OURS("theirs") "x");
 }
 
+static void test_notes_have_own__tells_ours_from_peoples(void **state)
+{
+    (void)state;
+    char *noted = vf_notes_compose("by hand\n--- vmferry ---\nof somebody", "moved");
+    char *without = vf_notes_compose(noted, NULL);
+    assert_true(vf_notes_have_own(noted));
+    assert_false(vf_notes_have_own(without));
+    assert_false(vf_notes_have_own(""));
+    assert_false(vf_notes_have_own(NULL));
+    free(noted);
+    free(without);
+}
+
 static void test_notes_compose__text_cannot_look_like_the_marks(void **state)
 {
     (void)state;
@@ -179,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_notes_compose__is_put_before_all_else),
         cmocka_unit_test(test_notes_compose__comes_out_as_it_went_in),
         cmocka_unit_test(test_notes_compose__replaces_ours_wherever_it_stands),
+        cmocka_unit_test(test_notes_have_own__tells_ours_from_peoples),
         cmocka_unit_test(test_notes_compose__text_cannot_look_like_the_marks),
         cmocka_unit_test(test_vm_replace_note__keeps_every_byte),
         cmocka_unit_test(test_vm_replace_note__nothing_to_change_is_not_sent),
