@@ -439,8 +439,9 @@ static const struct vf_board_ops ops = {.publish = publish,
                                         .fetch_alive = fetch_alive,
                                         .free = free_board};
 
-struct vf_board *vf_board_cluster_new(struct vf_kube_client *client, const char *name,
-                                      const struct vf_owner *owner, const struct vf_cancel *cancel)
+/* Takes `client` over. */
+static struct vf_board *new_board(struct vf_kube_client *client, const char *name,
+                                  const struct vf_owner *owner, const struct vf_cancel *cancel)
 {
     struct cluster_board *b = vf_xcalloc(1, sizeof *b);
     b->base = (struct vf_board){.ops = &ops, .cancel = cancel};
@@ -466,7 +467,7 @@ int vf_board_cluster_open(const struct vf_board_cluster_options *options,
     struct vf_kube_client *client = NULL;
     int rc = open_client(options->where, options->cancel, &client, err);
     if (rc == 0) {
-        *ret_board = vf_board_cluster_new(client, options->name, options->owner, options->cancel);
+        *ret_board = new_board(client, options->name, options->owner, options->cancel);
     }
     return rc;
 }

@@ -41,10 +41,6 @@ struct vf_board_cluster_options {
 int vf_board_cluster_open(const struct vf_board_cluster_options *options,
                           struct vf_board **ret_board, struct vf_error **err);
 
-/* The same over a client, which is taken over: for tests. */
-struct vf_board *vf_board_cluster_new(struct vf_kube_client *client, const char *name,
-                                      const struct vf_owner *owner, const struct vf_cancel *cancel);
-
 /* Of a ConfigMap as the server gave it: a migration that has not ended gave a sign of life in the
  * last minute and a half. */
 bool vf_board_cluster_is_alive(const cJSON *map);

@@ -194,6 +194,7 @@ static const struct {
     {"upload-thumbprint", "of target upload"},
     {"upload-insecure-skip-verify", "of target upload"},
     {"upload-coding", "of target upload"},
+    {"vddk-image", "of transport cdi, which takes no Job"},
     {"worker-image", "it runs from it"},
     {"worker-account", "it has it"},
     {"quiet", "its events are the launcher's"},
