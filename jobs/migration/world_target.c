@@ -296,15 +296,14 @@ int vf_world_deliver(struct vf_world *w, struct vf_error **err)
 {
     struct vf_real_world *r = real(w);
     const struct vf_vm *frozen = vf_source_vm_get_frozen(r->source);
-    int rc = check_source_rests(r, frozen, err);
-    if (rc) {
-        return rc;
-    }
+    int rc = 0;
     if (!r->delivered) {
         bool digest = !r->options->no_digest && !(r->transport && r->transport->copies_itself);
         rc = vf_disks_finish(r->disks, digest, r->im.cancel, err);
         r->delivered = rc == 0;
     }
+    /* Last: reading the target back takes its time, too. */
+    rc = rc ? rc : check_source_rests(r, frozen, err);
     if (rc == 0) {
         r->im.snapshot = true;
         rc = vf_inject("migration.deliver", err);
