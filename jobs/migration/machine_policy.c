@@ -7,6 +7,7 @@
 #include "jobs/report/text.h"
 
 #define FIXED_DOWNTIME_MS (INT64_C(30) * 1000)
+#define IDLE_MS           (INT64_C(3600) * 1000)
 
 static int64_t until_ms(const struct vf_machine *m, int64_t time_s)
 {
@@ -48,11 +49,19 @@ static void forecast(struct vf_machine *m)
                                      fixed ? until_ms(m, m->from_s) : -1);
 }
 
+bool vf_machine_gains_nothing(const struct vf_machine *m)
+{
+    return m->full_rounds >= VF_MACHINE_FULL_ROUNDS;
+}
+
 /* Without a time that it is fixed for, and where a request need not be waited for. */
 static bool is_time(const struct vf_machine *m)
 {
     const struct vf_rounds_forecast *f = &m->forecast;
     bool on_request = m->when == VF_CUTOVER_ON_REQUEST;
+    if (vf_machine_gains_nothing(m) && m->budget_ms == 0 && !on_request) {
+        return true;
+    }
     if (m->budget_ms > 0 ? f->budget_met : !on_request && f->known && !f->pays) {
         return true;
     }
@@ -81,6 +90,12 @@ enum vf_rounds_step vf_machine_decide(struct vf_machine *m, int64_t *ret_wait_ms
     }
     if (m->when == VF_CUTOVER_AT && until_ms(m, m->from_s) == 0) {
         return VF_ROUNDS_CUT_OVER;
+    }
+    if (vf_machine_gains_nothing(m)) {
+        bool fixed = m->when == VF_CUTOVER_AT || is_before_window(m);
+        int64_t left_ms = fixed ? until_ms(m, m->from_s) : IDLE_MS;
+        *ret_wait_ms = left_ms < IDLE_MS ? left_ms : IDLE_MS;
+        return VF_ROUNDS_WAIT;
     }
     if (f->step != VF_ROUNDS_WAIT) {
         return VF_ROUNDS_START;

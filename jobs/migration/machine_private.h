@@ -28,6 +28,7 @@ struct vf_machine {
     bool aged;                 /* snapshot_ms is set */
     int64_t adopted_ms;        /* the broken round of an earlier run began then; with `adopts` */
     bool adopts;
+    unsigned full_rounds; /* in a row, of this run, in which every disk was copied in full */
 
     bool lingers; /* the guest may still go down, though nobody waits for it */
     bool stopped; /* the source was shut down in this run, at stop_ms */
@@ -88,6 +89,10 @@ int vf_machine_precopy(struct vf_machine *m, struct vf_error **err);
 int vf_machine_round(struct vf_machine *m, enum vf_round_kind kind, struct vf_error **err);
 
 /* --- machine_policy.c --------------------------------------------------------------------- */
+
+/* Rounds copy everything each time, for want of tracking: another one is worth nothing. */
+#define VF_MACHINE_FULL_ROUNDS 2
+bool vf_machine_gains_nothing(const struct vf_machine *m);
 
 /* What to do now: sets m->forecast; *ret_wait_ms with WAIT. */
 enum vf_rounds_step vf_machine_decide(struct vf_machine *m, int64_t *ret_wait_ms);

@@ -177,10 +177,20 @@ static int try_again(struct vf_machine *m, struct round *r, bool progressed, int
 static void note_round(struct vf_machine *m, struct round *r)
 {
     int64_t state_ms = r->adopted && m->adopts ? m->adopted_ms : r->taken_ms;
-    bool full = m->c->n_rounds == 0;
+    /* A disk that is not tracked is copied in full in every round: that is what a round of this VM
+     * costs, and no new beginning. */
+    bool full = true;
     for (size_t i = 0; i < m->c->n_disks; i++) {
-        full = full || m->c->disks[i].round == 0;
+        full = full && m->c->disks[i].round == 0;
     }
+    m->full_rounds = full ? m->full_rounds + 1 : 0;
+    if (vf_machine_gains_nothing(m) && m->full_rounds == VF_MACHINE_FULL_ROUNDS) {
+        vf_machine_warn(m,
+                        "nothing tells what changes on the disks, so that every round copies all "
+                        "of them: no more rounds are made before the cutover, which copies all "
+                        "while the source is off");
+    }
+    full = full || m->c->n_rounds == 0;
     r->all.span_ms = m->aged && !full ? state_ms - m->snapshot_ms : 0;
     vf_checkpoint_add_round(m->c, &r->all, full);
     m->aged = true;

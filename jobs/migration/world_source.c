@@ -61,7 +61,7 @@ static int hold_snapshot(struct vf_real_world *r, enum vf_round_kind kind, struc
     if (kind == VF_ROUND_PRECOPY && wanted) {
         struct vf_error *e = NULL;
         int rc = vf_source_vm_adopt_snapshot(r->source, wanted, &e);
-        if (rc == 0 || rc != VF_MISSING) {
+        if (rc != VF_MISSING) {
             vf_error_move(err, &e);
             return rc;
         }

@@ -538,8 +538,8 @@ static void begin_disk(struct fake_world *f, struct vf_checkpoint_disk *d, unsig
     char *vf_autofree now = time_text(now_s(f));
     char *vf_autofree name = vf_xasprintf("%u", id);
     if (d->phase == VF_CHECKPOINT_COMPLETE && snapshot_of(d) != id) {
-        d->phase = VF_CHECKPOINT_DELTA;
-        d->round++;
+        d->phase = f->untracked ? VF_CHECKPOINT_FULL : VF_CHECKPOINT_DELTA;
+        d->round += !f->untracked;
         vf_replace_string(&d->round_started, now);
     } else if (!d->round_started) {
         vf_replace_string(&d->round_started, now);

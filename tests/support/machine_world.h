@@ -131,6 +131,7 @@ struct fake_world {
     uint64_t content;
     unsigned linger; /* calls until a shutdown takes effect; 0: none */
     bool tracking;
+    bool untracked; /* every round is one in full */
     struct fake_snapshot snaps[FAKE_MAX_SNAPS];
     unsigned last_id;
     uint64_t contents[512]; /* by snapshot */

@@ -287,6 +287,24 @@ static void test_machine__a_budget_out_of_reach_waits_for_a_request(void **state
     }
 }
 
+/* Rounds end, instead of one following on the other for ever. */
+static void test_machine__without_tracking_rounds_are_not_repeated(void **state)
+{
+    (void)state;
+    struct fake_world *f = begin();
+    make_busy(f);
+    f->untracked = true;
+    run_to_done(f, &asap);
+    assert_int_equal(f->counts[FAKE_COPY], 3);
+    f = begin();
+    make_busy(f);
+    f->untracked = true;
+    request(f, 5 * HOUR, cutover);
+    run_to_done(f, &on_request);
+    assert_int_equal(f->counts[FAKE_COPY], 3);
+    assert_in_range(f->cut_over_ms, 5 * HOUR, 5 * HOUR + 15 * SECOND);
+}
+
 /* --- requests ----------------------------------------------------------------------------- */
 
 static void test_machine__a_request_interrupts_a_wait(void **state)
@@ -736,6 +754,7 @@ int main(void)
         cmocka_unit_test(test_machine__after_its_window_it_waits_for_a_request),
         cmocka_unit_test(test_machine__a_budget_that_is_met_is_a_cutover),
         cmocka_unit_test(test_machine__a_budget_out_of_reach_waits_for_a_request),
+        cmocka_unit_test(test_machine__without_tracking_rounds_are_not_repeated),
         cmocka_unit_test(test_machine__a_request_interrupts_a_wait),
         cmocka_unit_test(test_machine__a_request_during_a_copy_comes_after_it),
         cmocka_unit_test(test_machine__a_request_for_later_replaces_the_policy),
