@@ -7,9 +7,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What is no UTF-8 in the first is written as something that is. */
+/* What is no UTF-8 in the first is written as something that is. NULL: not there. */
 static bool same(const char *first, const char *again)
 {
+    if (!first || !again) {
+        return first == again;
+    }
     char *clean = vf_utf8_clean(first);
     bool equal = strcmp(clean, again) == 0;
     free(clean);

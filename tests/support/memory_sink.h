@@ -20,7 +20,8 @@ struct memory_sink {
     uint8_t *sectors; /* how often each was written or zeroed */
 
     pthread_mutex_t lock; /* guards all below */
-    unsigned n_writes, n_zeros, n_reads, n_flushes, n_finishes;
+    unsigned n_writes, n_zeros, n_reads, n_finishes;
+    _Atomic unsigned n_flushes; /* looked at while others write */
     unsigned inside, most_inside;
     uint64_t at; /* ordered: what must come next */
 
