@@ -181,8 +181,9 @@ def test_launcher_that_stops_looking__pod_that_is_evicted(migration):
 
 
 def test_nobody_works_on_it__cancel_cleans_up_by_itself(migration):
-    migration.begin()
-    copying(migration)
+    migration.begin("--transport", "nfc")
+    # Sooner than what its log tells: an export of the snapshot is open.
+    wait_until(lambda: migration.source.state()["held"], 120, "the export")
     migration.kill_pod()
     migration.cluster.delete(
         JOBS, migration.job, migration.namespace, propagationPolicy="Background"
