@@ -7,6 +7,7 @@
 #include "jobs/report/text.h"
 
 #define FIXED_DOWNTIME_MS (INT64_C(30) * 1000)
+#define MIN_INTERVAL_MS   (INT64_C(60) * 1000)
 #define IDLE_MS           (INT64_C(3600) * 1000)
 
 static int64_t until_ms(const struct vf_machine *m, int64_t time_s)
@@ -74,6 +75,19 @@ static bool is_time(const struct vf_machine *m)
            f->round_ms + f->downtime_ms > until_ms(m, m->until_s);
 }
 
+/* Rounds that gain nothing leave the source alone for the interval between them, however long they
+ * take themselves. Not before a fixed time, which the last one is to end shortly before. */
+static int64_t rest_ms(const struct vf_machine *m)
+{
+    int64_t interval_ms = m->p->min_interval_ms > 0 ? m->p->min_interval_ms : MIN_INTERVAL_MS;
+    bool fixed = m->when == VF_CUTOVER_AT || is_before_window(m);
+    if (m->ended_ms == 0 || fixed || !m->forecast.known || m->forecast.pays) {
+        return 0;
+    }
+    int64_t left_ms = m->ended_ms + interval_ms - vf_machine_now_ms(m);
+    return left_ms > 0 ? left_ms : 0;
+}
+
 enum vf_rounds_step vf_machine_decide(struct vf_machine *m, int64_t *ret_wait_ms)
 {
     end_window(m);
@@ -98,7 +112,8 @@ enum vf_rounds_step vf_machine_decide(struct vf_machine *m, int64_t *ret_wait_ms
         return VF_ROUNDS_WAIT;
     }
     if (f->step != VF_ROUNDS_WAIT) {
-        return VF_ROUNDS_START;
+        *ret_wait_ms = rest_ms(m);
+        return *ret_wait_ms > 0 ? VF_ROUNDS_WAIT : VF_ROUNDS_START;
     }
     *ret_wait_ms = f->wait_ms;
     if (m->when == VF_CUTOVER_WINDOW) {

@@ -28,6 +28,7 @@ struct vf_machine {
     bool aged;                 /* snapshot_ms is set */
     int64_t adopted_ms;        /* the broken round of an earlier run began then; with `adopts` */
     bool adopts;
+    int64_t ended_ms;     /* the last round of this run; 0: none has */
     unsigned full_rounds; /* in a row, of this run, in which every disk was copied in full */
 
     bool lingers; /* the guest may still go down, though nobody waits for it */

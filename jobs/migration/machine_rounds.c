@@ -194,6 +194,7 @@ static void note_round(struct vf_machine *m, struct round *r)
     r->all.span_ms = m->aged && !full ? state_ms - m->snapshot_ms : 0;
     vf_checkpoint_add_round(m->c, &r->all, full);
     m->aged = true;
+    m->ended_ms = vf_machine_now_ms(m);
     m->adopts = false;
     m->snapshot_ms = state_ms;
     struct vf_error *e = NULL;
