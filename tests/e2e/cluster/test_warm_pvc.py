@@ -127,10 +127,9 @@ def migration(cluster, restricted, warm_sim, start):
 
 
 def copying(migration):
-    """It is in the middle of the first copy."""
-    out = migration.process.out_so_far
+    """An export of the snapshot is open: sooner than what its log tells of a copy that may be short."""
     wait_until(
-        lambda: '"event":"progress"' in out() or not migration.process.running(), 120, "the copy"
+        lambda: migration.source.state()["held"] or not migration.process.running(), 120, "the copy"
     )
     assert migration.process.running(), migration.process.wait()
 
@@ -182,8 +181,7 @@ def test_launcher_that_stops_looking__pod_that_is_evicted(migration):
 
 def test_nobody_works_on_it__cancel_cleans_up_by_itself(migration):
     migration.begin("--transport", "nfc")
-    # Sooner than what its log tells: an export of the snapshot is open.
-    wait_until(lambda: migration.source.state()["held"], 120, "the export")
+    copying(migration)
     migration.kill_pod()
     migration.cluster.delete(
         JOBS, migration.job, migration.namespace, propagationPolicy="Background"
