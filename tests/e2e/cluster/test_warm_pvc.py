@@ -127,7 +127,7 @@ def migration(cluster, restricted, warm_sim, start):
 
 
 def copying(migration):
-    """An export of the snapshot is open: sooner than what its log tells of a copy that may be short."""
+    """An export of the snapshot is open. A copy may be too short for a line of progress."""
     wait_until(
         lambda: migration.source.state()["held"] or not migration.process.running(), 120, "the copy"
     )
