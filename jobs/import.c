@@ -16,6 +16,30 @@ const char *vf_import_kind_name(enum vf_import_kind kind)
     return names[kind];
 }
 
+static void release_copies(struct vf_import *im)
+{
+    for (size_t i = 0; i < im->n_copies; i++) {
+        vf_disk_copy_release(&im->copies[i]);
+    }
+    free(vf_take(im->copies));
+    im->n_copies = 0;
+}
+
+void vf_import_make_copies(struct vf_import *im, const struct vf_vm *vm)
+{
+    release_copies(im);
+    im->copies = vf_xcalloc(vm->n_disks, sizeof *im->copies);
+    im->n_copies = vm->n_disks;
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        const struct vf_vm_disk *d = &vm->disks[i];
+        struct vf_disk_copy *c = &im->copies[i];
+        c->index = (unsigned)i;
+        c->name = d->label ? vf_xstrdup(d->label) : vf_xasprintf("disk %zu", i);
+        c->want_digest = true;
+        c->expected_bytes = d->capacity_bytes;
+    }
+}
+
 int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err)
 {
     if (vm->n_disks == 0) {
@@ -25,17 +49,10 @@ int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_er
     im->env.vm = im->vm_name;
     im->name =
         im->options->name ? vf_name_to_label(im->options->name, VF_NAME_VM_MAX) : vf_name_of_vm(vm);
-    im->copies = vf_xcalloc(vm->n_disks, sizeof *im->copies);
-    im->n_copies = vm->n_disks;
+    vf_import_make_copies(im, vm);
     bool sized = true;
     for (size_t i = 0; i < vm->n_disks; i++) {
-        const struct vf_vm_disk *d = &vm->disks[i];
-        struct vf_disk_copy *c = &im->copies[i];
-        c->index = (unsigned)i;
-        c->name = d->label ? vf_xstrdup(d->label) : vf_xasprintf("disk %zu", i);
-        c->want_digest = true;
-        c->expected_bytes = d->capacity_bytes;
-        sized = sized && d->capacity_bytes > 0;
+        sized = sized && vm->disks[i].capacity_bytes > 0;
     }
     int rc = im->landing->ops->prepare(im->landing, vm, err);
     im->prepared = rc == 0;
@@ -52,7 +69,7 @@ int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_err
     return rc;
 }
 
-static int read_networks(struct vf_import *im, struct vf_error **err)
+int vf_import_read_networks(struct vf_import *im, struct vf_error **err)
 {
     int rc = 0;
     for (const char *const *rule = im->options->networks; rule && *rule && rc == 0; rule++) {
@@ -71,7 +88,7 @@ static int open_landing(struct vf_import *im, struct vf_error **err)
 
 static int run(struct vf_import *im, struct vf_error **err)
 {
-    int rc = read_networks(im, err);
+    int rc = vf_import_read_networks(im, err);
     if (rc == 0) {
         rc = open_landing(im, err);
     }
@@ -89,12 +106,9 @@ static int run(struct vf_import *im, struct vf_error **err)
     }
 }
 
-static void release(struct vf_import *im)
+void vf_import_release(struct vf_import *im)
 {
-    for (size_t i = 0; i < im->n_copies; i++) {
-        vf_disk_copy_release(&im->copies[i]);
-    }
-    free(im->copies);
+    release_copies(im);
     vf_pool_free(im->env.pool);
     vf_cancel_free(im->cancel);
     free(im->name);
@@ -138,6 +152,6 @@ int vf_import_run(const struct vf_import_options *options, struct vf_reporter *r
         *ret_documents = vf_take(im.documents);
     }
     cJSON_Delete(im.documents);
-    release(&im);
+    vf_import_release(&im);
     return rc;
 }

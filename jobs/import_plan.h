@@ -59,6 +59,15 @@ struct vf_import {
     cJSON *documents; /* of a dry run: array of what would be made */
 };
 
+/* options->networks into im->networks. */
+int vf_import_read_networks(struct vf_import *im, struct vf_error **err);
+
+/* One for each of the VM's disks, in the place of those before; the targets are the landing's. */
+void vf_import_make_copies(struct vf_import *im, const struct vf_vm *vm);
+
+/* What it owns but for the landing and the documents; a zeroed one too. */
+void vf_import_release(struct vf_import *im);
+
 /* Makes the copies of `vm`'s disks, and has the landing prepare for them. */
 int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err);
 int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err);

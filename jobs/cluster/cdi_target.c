@@ -343,15 +343,8 @@ static int check_over(struct vf_cdi_target *t, struct vf_error **err)
 
 static int mark_disks(struct vf_cdi_target *t, struct vf_error **err)
 {
-    const struct vf_import *im = t->base.im;
     int rc = vf_inject("cdi.mark", err);
-    for (size_t i = 0; i < t->l.n_disks && rc == 0; i++) {
-        struct vf_cluster_disk *d = &t->l.disks[i];
-        d->size_bytes = im->copies[i].size_bytes;
-        rc = vf_cdi_mark_complete(t->l.client, t->l.ns, d->claim, d->uid, im->copies[i].digest,
-                                  im->cancel, err);
-        rc = vf_cluster_wrap_disk(d, rc, err);
-    }
+    rc = rc ? rc : vf_cluster_mark_complete(&t->l, true, err);
     return rc ? rc : vf_inject("cdi.marked", err);
 }
 

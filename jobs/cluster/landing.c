@@ -258,6 +258,20 @@ static int prepare(struct vf_landing *landing, const struct vf_vm *vm, struct vf
 
 /* --- after the copy ---------------------------------------------------------------------- */
 
+int vf_cluster_mark_complete(struct vf_landing_cluster *l, bool by_volume, struct vf_error **err)
+{
+    const struct vf_import *im = l->landing.im;
+    int rc = 0;
+    for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
+        struct vf_cluster_disk *d = &l->disks[i];
+        d->size_bytes = im->copies[i].size_bytes;
+        rc = vf_cdi_mark_complete(l->client, l->ns, d->claim, by_volume ? d->uid : NULL,
+                                  im->copies[i].digest, im->cancel, err);
+        rc = vf_cluster_wrap_disk(d, rc, err);
+    }
+    return rc;
+}
+
 static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_error **err)
 {
     struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
@@ -271,14 +285,7 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
     vf_report_phase(im->reporter, im->vm_name, "finish", "making VirtualMachine \"%s\"", im->name);
     /* From here on the disks are worth more than a tidy namespace. */
     l->keep = rc == 0;
-    for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
-        struct vf_cluster_disk *d = &l->disks[i];
-        d->size_bytes = im->copies[i].size_bytes;
-        rc = vf_cdi_mark_complete(l->client, l->ns, d->claim,
-                                  vf_cluster_is_upload(l) ? d->uid : NULL, im->copies[i].digest,
-                                  im->cancel, err);
-        rc = vf_cluster_wrap_disk(d, rc, err);
-    }
+    rc = rc ? rc : vf_cluster_mark_complete(l, vf_cluster_is_upload(l), err);
     if (rc == 0) {
         rc = vf_cluster_make_machine(l, vm, err);
     }

@@ -83,6 +83,10 @@ int vf_cluster_wrap_disk(const struct vf_cluster_disk *d, int rc, struct vf_erro
 
 /* landing.c */
 
+/* Every disk is whole: its size and digest as the copies have them, its claim labelled so.
+ * `by_volume`: of DataVolumes that were made here, known again by their uid. */
+int vf_cluster_mark_complete(struct vf_landing_cluster *l, bool by_volume, struct vf_error **err);
+
 /* The plan of a disk's claim; borrows from the landing. */
 struct vf_claim_plan vf_cluster_claim_plan(const struct vf_cluster_disk *d);
 /* The wait for this disk's object. */

@@ -105,8 +105,6 @@ struct vf_world_ops {
      * rounds. */
     struct vf_checkpoint *(*checkpoint)(struct vf_world *w);
     int (*save)(struct vf_world *w, struct vf_error **err);
-    /* The guard, a disk of the source, or whatever else was noticed since the last round makes
-     * this round one in full, or impossible: told by copy and prepare, not here. */
     int64_t (*now_ms)(struct vf_world *w); /* steady */
     int64_t (*now_s)(struct vf_world *w);  /* Unix */
     /* Wait until a request comes or the time is over (then kind NONE; 0: look whether there is

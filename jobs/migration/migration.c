@@ -13,15 +13,6 @@
 
 /* --- making and freeing a world ---------------------------------------------------------- */
 
-static int read_networks(struct vf_import *im, struct vf_error **err)
-{
-    int rc = 0;
-    for (const char *const *rule = im->options->networks; rule && *rule && rc == 0; rule++) {
-        rc = vf_network_map_add(&im->networks, *rule, err);
-    }
-    return rc;
-}
-
 static int init_world(struct vf_real_world *r, const struct vf_migration_options *options,
                       struct vf_reporter *reporter, struct vf_cancel *cancel, struct vf_error **err)
 {
@@ -34,7 +25,7 @@ static int init_world(struct vf_real_world *r, const struct vf_migration_options
         return vf_error_set(err, VF_INTERNAL, "cannot start a thread");
     }
     r->im.reporter = r->im.env.reporter = vf_watch_reporter(r->watch);
-    return read_networks(&r->im, err);
+    return vf_import_read_networks(&r->im, err);
 }
 
 static int open_source(struct vf_real_world *r, struct vf_error **err)
@@ -83,24 +74,14 @@ static int open_target(struct vf_real_world *r, struct vf_error **err)
 
 static void release_world(struct vf_real_world *r)
 {
-    struct vf_import *im = &r->im;
     vf_watch_set_board(r->watch, NULL);
     vf_disks_free(r->disks);
     vf_transport_free(r->transport);
     vf_warm_target_free(r->target);
     vf_source_vm_free(r->source);
     vf_checkpoint_release(&r->checkpoint);
-    for (size_t i = 0; i < im->n_copies; i++) {
-        vf_disk_copy_release(&im->copies[i]);
-    }
-    free(im->copies);
     vf_watch_free(r->watch);
-    vf_pool_free(im->env.pool);
-    vf_cancel_free(im->cancel);
-    free(im->name);
-    free(im->vm_name);
-    free(im->source);
-    vf_network_map_release(&im->networks);
+    vf_import_release(&r->im);
 }
 
 /* --- what is done with it ---------------------------------------------------------------- */

@@ -29,11 +29,8 @@ struct vf_real_world {
     struct vf_checkpoint checkpoint;
     struct vf_transport_env transport_env;
     struct vf_transport *transport; /* NULL: none chosen yet */
-    char *transport_reason;
     bool digests_due;
     const char *snapshot; /* the source's; NULL: none is held */
-    bool has_noted;       /* what cannot be copied warm was said */
-    bool told_checkpoint; /* what an earlier run left was said */
     bool delivered;       /* the sinks are finished */
 };
 

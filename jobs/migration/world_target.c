@@ -30,29 +30,6 @@ static bool fits(const struct vf_import *im, const struct vf_vm *vm)
     return same;
 }
 
-static void release_copies(struct vf_import *im)
-{
-    for (size_t i = 0; i < im->n_copies; i++) {
-        vf_disk_copy_release(&im->copies[i]);
-    }
-    free(vf_take(im->copies));
-    im->n_copies = 0;
-}
-
-static void make_copies(struct vf_import *im, const struct vf_vm *vm)
-{
-    release_copies(im);
-    im->copies = vf_xcalloc(vm->n_disks, sizeof *im->copies);
-    im->n_copies = vm->n_disks;
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        const struct vf_vm_disk *d = &vm->disks[i];
-        struct vf_disk_copy *c = &im->copies[i];
-        c->index = (unsigned)i;
-        c->name = d->label ? vf_xstrdup(d->label) : vf_xasprintf("disk %zu", i);
-        c->expected_bytes = c->size_bytes = d->capacity_bytes;
-    }
-}
-
 int vf_world_load_checkpoint(struct vf_real_world *r, struct vf_error **err)
 {
     const struct vf_vm *vm = vf_source_vm_get(r->source);
@@ -117,7 +94,10 @@ int vf_world_fit_target(struct vf_real_world *r, const struct vf_vm *vm, struct 
     bool first = !r->disks;
     /* Sinks go by the index of a disk in the VM. */
     vf_disks_free(vf_take(r->disks));
-    make_copies(&r->im, vm);
+    vf_import_make_copies(&r->im, vm);
+    for (size_t i = 0; i < r->im.n_copies; i++) {
+        r->im.copies[i].size_bytes = vm->disks[i].capacity_bytes; /* known before the copy here */
+    }
     int rc = r->target->ops->prepare(r->target, vm, err);
     if (rc == 0 && first) {
         vf_watch_set_board(r->watch, r->target->board);
