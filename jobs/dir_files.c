@@ -136,7 +136,7 @@ int vf_dir_files_describe(struct vf_dir_files *f, const struct vf_vm *vm, struct
         rc = vf_manifests_render(&m, &text, err);
     }
     for (size_t i = 0; rc == 0 && !im->warned && i < m.concerns.n_items; i++) {
-        vf_report_warning(im->reporter, vm->name, "%s", m.concerns.items[i]);
+        vf_report_warning(im->reporter, vm->name, "%s", m.concerns.items[i].text);
     }
     if (rc == 0) {
         free(f->manifests);

@@ -18,6 +18,7 @@
 #include <vmferry/event.h>
 
 #include "converters/disk/image_format.h"
+#include "converters/vm/mapping.h"
 #include "importer/vsphere/vsphere.h"
 #include "jobs/cluster/cluster.h"
 
@@ -77,9 +78,15 @@ struct vf_import_options {
     unsigned parallel_disks; /* 0: 4 */
     unsigned threads;        /* inflating threads for all disks together; 0: vf_pool_new decides */
 
-    const char *namespace_name;  /* for the manifests; NULL: none written in */
-    const char *storage_class;   /* NULL: the cluster's default */
-    const char *disk_bus;        /* "virtio", "sata", "scsi"; NULL: virtio */
+    /* What a person decided about the VM to be; NULL: nothing. The five below and the modes of
+     * `cluster` are on their way out: they are not looked at where it is given. */
+    const struct vf_mapping *mapping;
+    bool no_check;                  /* do not judge by preflight's rules before the copy */
+    const char *const *skip_checks; /* IDs of rules not to judge by, NULL-terminated; may be NULL */
+    bool dry_run;                   /* put out what would be made, ask no cluster, and stop */
+    const char *namespace_name;     /* for the manifests; NULL: none written in */
+    const char *storage_class;      /* NULL: the cluster's default */
+    const char *disk_bus;           /* "virtio", "sata", "scsi"; NULL: virtio */
     const char *const *networks; /* rules of vf_network_map_add(), NULL-terminated; may be NULL */
     struct vf_import_cluster cluster;
 };

@@ -104,7 +104,7 @@ static int prepare(void *opaque, const struct vf_ovf *ovf, struct vf_disk_copy *
         return check_same(im, &ovf->vm, err);
     }
     for (size_t i = 0; i < ovf->concerns.n_items; i++) {
-        vf_report_warning(im->reporter, ovf->vm.name, "%s", ovf->concerns.items[i]);
+        vf_report_warning(im->reporter, ovf->vm.name, "%s", ovf->concerns.items[i].text);
     }
     int rc = vf_import_prepare(im, &ovf->vm, err);
     if (rc == 0) {

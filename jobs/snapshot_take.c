@@ -62,10 +62,12 @@ static void carry_nic(struct vf_vm_nic *to, const struct vf_vm_nic *from)
     if (!to->network || !to->network[0]) {
         vf_replace_string(&to->network, from->network);
     }
-    if (to->n_ips == 0 && from->n_ips > 0) {
-        to->ips = vf_xcalloc(from->n_ips, sizeof *to->ips);
-        for (; to->n_ips < from->n_ips; to->n_ips++) {
-            to->ips[to->n_ips] = vf_xstrdup(from->ips[to->n_ips]);
+    if (to->n_addresses == 0 && from->n_addresses > 0) {
+        to->addresses = vf_xcalloc(from->n_addresses, sizeof *to->addresses);
+        for (; to->n_addresses < from->n_addresses; to->n_addresses++) {
+            struct vf_vm_address *a = &to->addresses[to->n_addresses];
+            *a = from->addresses[to->n_addresses];
+            a->ip = vf_xstrdup(a->ip);
         }
     }
 }

@@ -46,7 +46,8 @@ static void add_mac(const struct vf_vm_nic *nic, size_t i, cJSON *interface,
     if (is_mac(nic->mac) && strcmp(nic->mac, "02:00:00:00:00:00") != 0) {
         vf_json_add_string(interface, "macAddress", nic->mac);
     } else {
-        vf_concerns_add(concerns, "NIC net-%zu gets a new MAC address: the source gives %s", i,
+        vf_concerns_add(concerns, "nic.mac-lost",
+                        "NIC net-%zu gets a new MAC address: the source gives %s", i,
                         nic->mac ? "one that cannot be kept" : "none");
     }
 }
@@ -58,7 +59,8 @@ static void compare_macs(const struct vf_manifest_plan *plan, size_t i,
     for (size_t j = 0; j < i; j++) {
         if (is_in(plan, j) && nics[i].mac && nics[j].mac &&
             strcasecmp(nics[i].mac, nics[j].mac) == 0) {
-            vf_concerns_add(concerns, "NICs net-%zu and net-%zu have the same MAC address", j, i);
+            vf_concerns_add(concerns, "nic.mac-twice",
+                            "NICs net-%zu and net-%zu have the same MAC address", j, i);
         }
     }
 }
@@ -78,7 +80,7 @@ static void add_interface(const struct vf_manifest_plan *plan, size_t i, cJSON *
         vf_json_add_string(interface, "state", "down");
     }
     if (choice->kind == VF_NETWORK_ATTACHMENT && choice->guessed) {
-        vf_concerns_add(concerns,
+        vf_concerns_add(concerns, "nic.network-guessed",
                         "NIC %s was on network \"%s\": it needs the "
                         "NetworkAttachmentDefinition \"%s\"",
                         name, nic->network ? nic->network : "", choice->attachment);
@@ -91,7 +93,8 @@ static void tell_unused_rules(const struct vf_manifest_plan *plan, struct vf_con
     const struct vf_network_map *map = plan->options->networks;
     for (size_t i = 0; map && i < map->n_rules; i++) {
         if (!vf_network_rule_matches(&map->rules[i], plan->vm)) {
-            vf_concerns_add(concerns, "no NIC of the VM is on network \"%s\", which is mapped",
+            vf_concerns_add(concerns, "mapping.network-unused",
+                            "no NIC of the VM is on network \"%s\", which is mapped",
                             map->rules[i].source);
         }
     }
@@ -104,7 +107,8 @@ void vf_kubevirt_interfaces(const struct vf_manifest_plan *plan, cJSON *devices,
     cJSON *interfaces = NULL;
     for (size_t i = 0; i < vm->n_nics; i++) {
         if (!is_in(plan, i)) {
-            vf_concerns_add(concerns, "NIC net-%zu, on network \"%s\", is left out as told", i,
+            vf_concerns_add(concerns, "nic.left-out",
+                            "NIC net-%zu, on network \"%s\", is left out as told", i,
                             vm->nics[i].network ? vm->nics[i].network : "");
             continue;
         }

@@ -123,7 +123,7 @@ static void add_firmware(const struct vf_vm *vm, cJSON *domain, struct vf_concer
     vf_json_add_string(firmware, "uuid", uuid);
     vf_json_add_string(firmware, "serial", serial);
     if (!uuid) {
-        vf_concerns_add(concerns,
+        vf_concerns_add(concerns, "vm.identity-new",
                         "the source tells no BIOS UUID: the guest will see a new one, and "
                         "licences bound to it may ask again");
     }
@@ -191,8 +191,9 @@ static void add_clock(const struct vf_manifest_plan *plan, cJSON *domain,
         return;
     }
     if (!plan->options->timezone) {
-        vf_concerns_add(concerns, "Windows keeps local time in its clock: put its time zone into "
-                                  "clock.timezone, in place of utc");
+        vf_concerns_add(concerns, "guest.timezone",
+                        "Windows keeps local time in its clock: put its time zone into "
+                        "clock.timezone, in place of utc");
     }
     cJSON *timer = vf_json_add_object(clock, "timer");
     vf_json_add_bool(vf_json_add_object(timer, "hpet"), "present", false);

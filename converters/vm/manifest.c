@@ -186,7 +186,7 @@ static char *build_comment(const struct vf_manifest_plan *plan, const struct vf_
         vf_buf_puts(&b, "#\n# Look at this before:\n");
     }
     for (size_t i = 0; i < concerns->n_items; i++) {
-        put_comment(&b, " - ", concerns->items[i]);
+        put_comment(&b, " - ", concerns->items[i].text);
     }
     return vf_buf_take_string(&b);
 }

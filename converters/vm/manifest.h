@@ -12,7 +12,9 @@
 #include <vmferry/vm.h>
 
 #include "converters/vm/concerns.h"
+#include "converters/vm/mapping.h"
 #include "converters/vm/network_map.h"
+#include "converters/vm/origins.h"
 
 struct vf_manifest_disk {
     const char *claim;   /* of the DataVolume; NULL: NAME-disk-N */
@@ -34,6 +36,9 @@ enum vf_handover {
 enum vf_run { VF_RUN_HALTED, VF_RUN_AS_SOURCE, VF_RUN_ALWAYS };
 
 struct vf_manifest_options {
+    /* What a person decided; NULL: nothing. Where it is given, storage_class, timezone, disk_bus,
+     * nic_model and networks below are not looked at. */
+    const struct vf_mapping *mapping;
     const char *name;           /* DNS label; NULL: vf_name_of_vm() */
     const char *namespace_name; /* NULL: none written in */
     const char *storage_class;  /* NULL: the cluster's default */
@@ -54,6 +59,7 @@ struct vf_manifests {
     size_t n_documents;
     char *comment; /* for people: how to upload and start; lines start with "#" */
     struct vf_concerns concerns;
+    struct vf_origins *origins; /* of the fields of all documents */
 };
 
 /* Everything the model holds becomes a field or an annotation under vmferry.io/; what cannot be

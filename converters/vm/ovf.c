@@ -274,7 +274,8 @@ static void find_configuration(struct ovf_parser *p)
     }
     if (chosen) {
         p->configuration = ovf_attr(chosen, "id");
-        vf_concerns_add(&p->out->concerns, "of the deployment options \"%s\" is taken, the default",
+        vf_concerns_add(&p->out->concerns, "ovf.deployment-option",
+                        "of the deployment options \"%s\" is taken, the default",
                         p->configuration ? p->configuration : "");
     }
 }

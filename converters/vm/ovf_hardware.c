@@ -312,14 +312,14 @@ static void add_other(struct ovf_parser *p, const xmlNode *item, uint64_t type)
     }
     for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
         if (left_out[i].type == type) {
-            vf_concerns_add(&p->out->concerns, "%s \"%s\" is not carried", left_out[i].what,
-                            name ? name : "");
+            vf_concerns_add(&p->out->concerns, "device.left-out", "%s \"%s\" is not carried",
+                            left_out[i].what, name ? name : "");
             return;
         }
     }
     if (subtype && (strcasestr(subtype, "pci") || strcasestr(subtype, "vgpu"))) {
-        vf_concerns_add(&p->out->concerns, "device \"%s\" (%s) is not carried", name ? name : "",
-                        subtype);
+        vf_concerns_add(&p->out->concerns, "device.left-out", "device \"%s\" (%s) is not carried",
+                        name ? name : "", subtype);
     }
 }
 
@@ -416,8 +416,8 @@ int ovf_parse_hardware(struct ovf_parser *p, struct vf_error **err)
     }
     for (size_t i = 0; i < p->n_disks; i++) {
         if (!p->disks[i].attached) {
-            vf_concerns_add(&p->out->concerns, "disk \"%s\" is attached to nothing: left out",
-                            p->disks[i].id);
+            vf_concerns_add(&p->out->concerns, "disk.unattached",
+                            "disk \"%s\" is attached to nothing: left out", p->disks[i].id);
         }
     }
     parse_firmware(p);

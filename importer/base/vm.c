@@ -28,6 +28,7 @@ static void release_disk(struct vf_vm_disk *d)
     free(d->uuid);
     free(d->change_id);
     free(d->controller_type);
+    free(d->rdm_device);
 }
 
 static void release_nic(struct vf_vm_nic *n)
@@ -36,7 +37,12 @@ static void release_nic(struct vf_vm_nic *n)
     free(n->mac);
     free(n->model);
     free(n->network);
-    free_strings(n->ips, n->n_ips);
+    for (size_t i = 0; i < n->n_addresses; i++) {
+        free(n->addresses[i].ip);
+    }
+    free(n->addresses);
+    free(n->gateway4);
+    free(n->gateway6);
 }
 
 static void release_strings(struct vf_vm *vm)
@@ -53,15 +59,54 @@ static void release_strings(struct vf_vm *vm)
     free(vm->hardware);
     free(vm->annotation);
     free_strings(vm->tags, vm->n_tags);
+    free(vm->host_moref);
+    free(vm->cluster);
+    free(vm->question);
+    free(vm->latency);
+    free(vm->evc_mode);
+    free(vm->boot_keys);
+    free_strings(vm->dns_servers, vm->n_dns_servers);
+    free_strings(vm->dns_search, vm->n_dns_search);
+}
+
+static void release_lists(struct vf_vm *vm)
+{
+    for (size_t i = 0; i < vm->n_attributes; i++) {
+        free(vm->attributes[i].name);
+        free(vm->attributes[i].value);
+    }
+    free(vm->attributes);
+    for (size_t i = 0; i < vm->n_cdroms; i++) {
+        free(vm->cdroms[i].label);
+        free(vm->cdroms[i].file);
+        free(vm->cdroms[i].datastore);
+    }
+    free(vm->cdroms);
+    for (size_t i = 0; i < vm->n_devices; i++) {
+        free(vm->devices[i].label);
+        free(vm->devices[i].type);
+    }
+    free(vm->devices);
+    for (size_t i = 0; i < vm->n_guest_disks; i++) {
+        free(vm->guest_disks[i].path);
+    }
+    free(vm->guest_disks);
+}
+
+static void release_disks(struct vf_vm_disk *disks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        release_disk(&disks[i]);
+    }
+    free(disks);
 }
 
 void vf_vm_release(struct vf_vm *vm)
 {
     release_strings(vm);
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        release_disk(&vm->disks[i]);
-    }
-    free(vm->disks);
+    release_lists(vm);
+    release_disks(vm->disks, vm->n_disks);
+    release_disks(vm->other_disks, vm->n_other_disks);
     for (size_t i = 0; i < vm->n_nics; i++) {
         release_nic(&vm->nics[i]);
     }
@@ -115,6 +160,9 @@ void vf_vm_sort_disks(struct vf_vm *vm)
 {
     if (vm->n_disks > 1) {
         qsort(vm->disks, vm->n_disks, sizeof vm->disks[0], compare_disks);
+    }
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        vm->disks[i].position = (uint32_t)i;
     }
 }
 

@@ -263,8 +263,9 @@ void vf_vm_draft_parse_guest_net(struct vf_vm_draft *d, const xmlNode *net)
         for (; nic && ip; ip = vf_xml_next(ip, VF_VIM_NS, "ipAddress")) {
             char *text = vf_xml_text(ip);
             if (text) {
-                nic->ips = vf_xrealloc_array(nic->ips, nic->n_ips + 1, sizeof nic->ips[0]);
-                nic->ips[nic->n_ips++] = text;
+                nic->addresses = vf_xrealloc_array(nic->addresses, nic->n_addresses + 1,
+                                                   sizeof nic->addresses[0]);
+                nic->addresses[nic->n_addresses++] = (struct vf_vm_address){.ip = text};
             }
         }
     }

@@ -72,8 +72,8 @@ static void add_wide(struct vf_table *t, const struct vf_vm *vm)
     struct vf_buf b;
     vf_buf_init(&b, SIZE_MAX);
     for (size_t i = 0; i < vm->n_nics; i++) {
-        for (size_t j = 0; j < vm->nics[i].n_ips; j++) {
-            put_joined(&b, vm->nics[i].ips[j]);
+        for (size_t j = 0; j < vm->nics[i].n_addresses; j++) {
+            put_joined(&b, vm->nics[i].addresses[j].ip);
         }
     }
     add_joined(t, &b);

@@ -65,7 +65,10 @@ static void add_nic(cJSON *o, const struct vf_vm_nic *n)
     vf_json_add_string(o, "network", n->network);
     vf_json_add_bool(o, "connected", n->connected);
     vf_json_add_bool(o, "start_connected", n->start_connected);
-    add_strings(o, "ips", n->ips, n->n_ips);
+    cJSON *ips = vf_json_add_array(o, "ips");
+    for (size_t i = 0; i < n->n_addresses; i++) {
+        vf_json_append_string(ips, n->addresses[i].ip);
+    }
 }
 
 static void add_devices(cJSON *o, const struct vf_vm *vm)

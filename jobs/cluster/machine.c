@@ -99,7 +99,7 @@ static int build(struct vf_landing_cluster *l, const struct vf_vm *vm,
     struct vf_manifests m = {0};
     int rc = vf_manifests_build(vm, &mo, &m, err);
     for (size_t i = 0; rc == 0 && !im->warned && i < m.concerns.n_items; i++) {
-        vf_report_warning(im->reporter, im->vm_name, "%s", m.concerns.items[i]);
+        vf_report_warning(im->reporter, im->vm_name, "%s", m.concerns.items[i].text);
     }
     if (rc == 0) {
         im->warned = true;

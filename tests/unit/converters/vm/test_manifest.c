@@ -359,7 +359,7 @@ static void test_manifest__concerns_name_what_is_lost(void **state)
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         bool found = false;
         for (size_t j = 0; j < m.concerns.n_items; j++) {
-            found |= strstr(m.concerns.items[j], wanted[i]) != NULL;
+            found |= strstr(m.concerns.items[j].text, wanted[i]) != NULL;
         }
         if (!found) {
             fail_msg("no concern about \"%s\"", wanted[i]);
@@ -464,7 +464,7 @@ static void expect_at(const struct vf_manifests *m, const char *path, const char
 static bool has_concern(const struct vf_manifests *m, const char *part)
 {
     for (size_t i = 0; i < m->concerns.n_items; i++) {
-        if (strstr(m->concerns.items[i], part)) {
+        if (strstr(m->concerns.items[i].text, part)) {
             return true;
         }
     }

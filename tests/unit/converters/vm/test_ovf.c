@@ -203,7 +203,7 @@ static void test_ovf__vmware_descriptor(void **state)
     assert_null(vf_ovf_find_disk(&ovf, vf_ovf_find_file(&ovf, "x.nvram")));
     assert_null(vf_ovf_find_file(&ovf, "b"));
     assert_int_equal(ovf.concerns.n_items, 1);
-    assert_string_equal(ovf.concerns.items[0], "CD drive \"item 10\" is not carried");
+    assert_string_equal(ovf.concerns.items[0].text, "CD drive \"item 10\" is not carried");
     vf_ovf_release(&ovf);
 }
 
@@ -266,8 +266,8 @@ static void test_ovf__default_configuration_is_taken(void **state)
     struct vf_ovf ovf;
     parse_parts(&p, &ovf);
     assert_int_equal(ovf.vm.cpus, 16);
-    assert_non_null(strstr(ovf.concerns.items[0], "\"large\""));
-    assert_non_null(strstr(ovf.concerns.items[1], "disk \"d1\" is attached to nothing"));
+    assert_non_null(strstr(ovf.concerns.items[0].text, "\"large\""));
+    assert_non_null(strstr(ovf.concerns.items[1].text, "disk \"d1\" is attached to nothing"));
     vf_ovf_release(&ovf);
 }
 

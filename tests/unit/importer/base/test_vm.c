@@ -67,8 +67,8 @@ static void test_vm_release__frees_all_and_may_be_repeated(void **state)
     vm.disks = vf_xcalloc(1, sizeof vm.disks[0]);
     vm.disks[vm.n_disks++].change_id = vf_xstrdup("c");
     vm.nics = vf_xcalloc(1, sizeof vm.nics[0]);
-    vm.nics[0].ips = vf_xcalloc(1, sizeof vm.nics[0].ips[0]);
-    vm.nics[0].ips[vm.nics[0].n_ips++] = vf_xstrdup("::1");
+    vm.nics[0].addresses = vf_xcalloc(1, sizeof vm.nics[0].addresses[0]);
+    vm.nics[0].addresses[vm.nics[0].n_addresses++].ip = vf_xstrdup("::1");
     vm.n_nics = 1;
     vm.snapshots = vf_xcalloc(1, sizeof vm.snapshots[0]);
     vm.snapshots[vm.n_snapshots++].name = vf_xstrdup("s");

@@ -254,8 +254,8 @@ static void test_vm_draft__nics_and_their_addresses(void **state)
     assert_string_equal(n[0].mac, "00:50:56:ab:cd:ef");
     assert_true(n[0].start_connected);
     assert_false(n[0].connected);
-    assert_int_equal(n[0].n_ips, 2);
-    assert_string_equal(n[0].ips[1], "fe80::1");
+    assert_int_equal(n[0].n_addresses, 2);
+    assert_string_equal(n[0].addresses[1].ip, "fe80::1");
     assert_string_equal(d.backings[0].network, "network-7");
     assert_string_equal(d.backings[0].device_name, "VM Network");
     assert_string_equal(n[1].model, "e1000e");

@@ -15,11 +15,13 @@ static char name[] = "web01", folder[] = "/DC0/vm/prod", guest[] = "Ubuntu", mor
             host[] = "esx1", hardware[] = "vmx-19", tag1[] = "env/prod", tag2[] = "tier/web",
             ip1[] = "10.0.0.1", ip2[] = "fe80::1", uuid[] = "5032", label[] = "Hard disk 1",
             mac[] = "00:50:56:00:00:01", snapshot_name[] = "before\nafter";
-static char *tags[] = {tag1, tag2}, *ips[] = {ip1, ip2};
+static char *tags[] = {tag1, tag2};
+static struct vf_vm_address ips[] = {{.ip = ip1}, {.ip = ip2}};
 static struct vf_vm_disk disks[] = {
     {.label = label, .key = 2000, .capacity_bytes = UINT64_C(1) << 60, .bus = VF_BUS_NVME},
     {.key = -1, .capacity_bytes = 3, .thin = true, .unit_number = -1}};
-static struct vf_vm_nic nics[] = {{.mac = mac, .ips = ips, .n_ips = 2}, {.connected = true}};
+static struct vf_vm_nic nics[] = {{.mac = mac, .addresses = ips, .n_addresses = 2},
+                                  {.connected = true}};
 static struct vf_vm_snapshot snapshots[] = {{.name = snapshot_name, .quiesced = true, .depth = 1}};
 static const struct vf_vm vms[] = {
     {.name = name,

@@ -1,0 +1,82 @@
+/* What preflight found out, for its rules to judge. Gathered once for all VMs (source_facts.c,
+ * target_facts.c, path_facts.c): a few queries however many VMs there are.
+ *
+ * Each part says whether it is known; what is not known is not judged. Owned by the struct.
+ */
+#ifndef JOBS_PREFLIGHT_FACTS_H
+#define JOBS_PREFLIGHT_FACTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmferry/vm.h>
+
+#include "importer/kube/kubevirt_facts.h"
+#include "importer/kube/target_facts.h"
+#include "importer/vsphere/datastores.h"
+#include "importer/vsphere/hosts.h"
+#include "importer/vsphere/privileges.h"
+#include "jobs/import.h"
+#include "jobs/migration/transport.h"
+
+enum vf_probe {
+    VF_PROBE_NONE,  /* nothing but queries */
+    VF_PROBE_LIGHT, /* names, ports, a range read, a lease of a VM that is off: leaves no trace; of
+                       many VMs one for each host and datastore */
+    VF_PROBE_FULL,  /* of a running VM a snapshot is taken, read by each transport, and removed */
+};
+
+struct vf_check_options {
+    const struct vf_import_options *import; /* target, mapping, cluster */
+    bool warm;
+    bool allow_stun, hard_power_off; /* of a warm migration */
+    struct vf_transport_options transport;
+    enum vf_probe probe;
+};
+
+struct vf_source_facts {
+    bool known;
+    bool is_esxi;
+    char *version; /* "8.0.2" */
+    struct vf_host *hosts;
+    size_t n_hosts;
+    struct vf_datastore *datastores;
+    size_t n_datastores;
+    bool privileges_known;
+    struct vf_privileges privileges; /* of the account, on each VM, its datastores, and the root */
+    bool clock_known;
+    int64_t clock_skew_ms; /* the server's minus ours */
+};
+
+/* One attempt at something real. */
+struct vf_probe_result {
+    enum vf_transport_kind transport; /* AUTO: not about a transport */
+    char *vm;                         /* NULL: not of one VM */
+    char *object;                     /* host "esx1:443", datastore, URL */
+    bool tried;                       /* false: why not is in `reason` */
+    bool good;
+    char *reason;       /* what happened; a person's words */
+    char *hint;         /* what helps; NULL: nothing known */
+    double bytes_per_s; /* measured; 0: not */
+};
+
+struct vf_path_facts {
+    struct vf_probe_result *results;
+    size_t n_results;
+};
+
+struct vf_facts {
+    const struct vf_vm *vms; /* borrowed */
+    size_t n_vms;
+    char **names; /* that they will have, one each (NULL: none can be found) */
+    struct vf_source_facts source;
+    struct vf_path_facts path;
+    bool has_target; /* a cluster was asked; false: dir, or it could not be reached */
+    struct vf_kubevirt_facts kubevirt;
+    struct vf_target_facts target;
+};
+
+void vf_facts_release(struct vf_facts *f); /* an all-zero struct is fine */
+
+#endif
