@@ -34,6 +34,7 @@ struct vf_finding {
     const struct vf_rule *rule;
     enum vf_severity severity; /* the rule's, unless the case is a milder or graver one */
     char *vm;                  /* name; NULL: not of one VM */
+    size_t index;              /* of that VM among facts->vms, since names are not unique */
     char *object;              /* 'disk 1 ("Hard disk 2")', 'host "esx1"'; NULL: the VM itself */
     char *message;             /* what is so, lower case, no full stop */
     char *action;              /* the one thing that helps, if other than the rule's; else NULL */
@@ -43,6 +44,7 @@ struct vf_findings {
     struct vf_finding *items;
     size_t n_items;
     const char *vm; /* of those that are added; borrowed; NULL: none */
+    size_t index;   /* of that VM */
 };
 
 /* What a rule looks at. Borrowed. */
