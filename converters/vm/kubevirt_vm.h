@@ -5,6 +5,9 @@
 #include <cjson/cJSON.h>
 
 #include "converters/vm/manifest.h"
+#include "converters/vm/mapping.h"
+#include "converters/vm/origins.h"
+#include "converters/vm/os_table.h"
 
 #define VF_ANNOTATION(name) "vmferry.io/" name
 
@@ -12,6 +15,9 @@
 struct vf_manifest_plan {
     const struct vf_vm *vm;
     const struct vf_manifest_options *options;
+    const struct vf_mapping *mapping; /* never NULL */
+    const struct vf_os *os;           /* row of the guest; NULL: none is known */
+    struct vf_origins *origins;       /* notes of all documents */
     const char *name;
     char **claims;                      /* one a disk */
     struct vf_network_choice *networks; /* one a NIC */

@@ -68,13 +68,13 @@ static int check_disk(const struct vf_manifest_plan *plan, size_t i, struct vf_e
     return rc || !o->storage_class || !*o->storage_class ? rc : check_class(o->storage_class, err);
 }
 
-static int check_devices(const struct vf_manifest_options *o, struct vf_error **err)
+static int check_devices(const struct vf_mapping *m, struct vf_error **err)
 {
     static const char *const buses[] = {"virtio", "sata", "scsi", "usb", NULL};
     static const char *const models[] = {"virtio",   "e1000", "e1000e",  "igb",
                                          "ne2k_pci", "pcnet", "rtl8139", NULL};
-    int rc = check_word(o->disk_bus, "bus of a disk in KubeVirt", buses, err);
-    return rc ? rc : check_word(o->nic_model, "model of a NIC in KubeVirt", models, err);
+    int rc = check_word(m->disk_bus, "bus of a disk in KubeVirt", buses, err);
+    return rc ? rc : check_word(m->nic_model, "model of a NIC in KubeVirt", models, err);
 }
 
 static int check_plan(const struct vf_manifest_plan *plan, struct vf_error **err)
@@ -87,9 +87,9 @@ static int check_plan(const struct vf_manifest_plan *plan, struct vf_error **err
     if (o->namespace_name && !vf_name_is_label(o->namespace_name)) {
         return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a namespace", o->namespace_name);
     }
-    int rc = check_class(o->storage_class, err);
+    int rc = check_class(plan->mapping->storage_class, err);
     if (rc == 0) {
-        rc = check_devices(o, err);
+        rc = check_devices(plan->mapping, err);
     }
     for (size_t i = 0; i < plan->vm->n_disks && rc == 0; i++) {
         rc = check_disk(plan, i, err);
@@ -195,12 +195,61 @@ static void fill(const struct vf_manifest_plan *plan, struct vf_manifests *m)
 {
     size_t n = is_alone(plan) ? 0 : plan->vm->n_disks;
     vf_vm_concerns(plan->vm, strcmp(vf_kubevirt_disk_bus(plan), "virtio") == 0, &m->concerns);
+    m->origins = plan->origins;
     m->documents = vf_xcalloc(n + 1, sizeof(cJSON *));
     for (size_t i = 0; i < n; i++) {
         m->documents[m->n_documents++] = vf_kubevirt_data_volume(plan, i);
     }
     m->documents[m->n_documents++] = vf_kubevirt_vm(plan, &m->concerns);
     m->comment = build_comment(plan, &m->concerns);
+}
+
+/* What the options say beside a mapping, as one; the networks are borrowed. */
+static struct vf_mapping mapping_of_options(const struct vf_manifest_options *o)
+{
+    struct vf_mapping m = {.storage_class = vf_xstrdup(o->storage_class),
+                           .timezone = vf_xstrdup(o->timezone),
+                           .disk_bus = vf_xstrdup(o->disk_bus),
+                           .nic_model = vf_xstrdup(o->nic_model)};
+    if (o->networks) {
+        m.networks = *o->networks;
+    }
+    return m;
+}
+
+static void free_mapping_of_options(struct vf_mapping *m)
+{
+    free(m->storage_class);
+    free(m->timezone);
+    free(m->disk_bus);
+    free(m->nic_model);
+}
+
+static int build(struct vf_manifest_plan *plan, struct vf_manifests *ret_manifests,
+                 struct vf_error **err)
+{
+    size_t n_disks = plan->vm->n_disks;
+    plan->claims = vf_xcalloc(n_disks, sizeof(char *));
+    for (size_t i = 0; i < n_disks; i++) {
+        const char *claim = vf_kubevirt_disk_options(plan, i)->claim;
+        plan->claims[i] = claim ? vf_xstrdup(claim) : vf_name_of_disk(plan->name, i);
+    }
+    struct vf_manifests m = {0};
+    int rc = check_plan(plan, err);
+    if (rc == 0) {
+        rc = vf_network_map_resolve(&plan->mapping->networks, plan->vm, &plan->networks, err);
+    }
+    if (rc == 0) {
+        plan->origins = vf_origins_new();
+        fill(plan, &m);
+        *ret_manifests = m;
+    }
+    for (size_t i = 0; i < n_disks; i++) {
+        free(plan->claims[i]);
+    }
+    free(plan->claims);
+    vf_network_choices_free(plan->networks, plan->vm->n_nics);
+    return rc;
 }
 
 int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options *options,
@@ -211,28 +260,13 @@ int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options 
                             options->n_disks, vm->n_disks);
     }
     char *vf_autofree name = options->name ? vf_xstrdup(options->name) : vf_name_of_vm(vm);
+    struct vf_mapping beside = mapping_of_options(options);
     struct vf_manifest_plan plan = {.vm = vm,
                                     .options = options,
-                                    .name = name,
-                                    .claims = vf_xcalloc(vm->n_disks, sizeof(char *))};
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        const char *claim = vf_kubevirt_disk_options(&plan, i)->claim;
-        plan.claims[i] = claim ? vf_xstrdup(claim) : vf_name_of_disk(name, i);
-    }
-    struct vf_manifests m = {0};
-    int rc = check_plan(&plan, err);
-    if (rc == 0) {
-        rc = vf_network_map_resolve(options->networks, vm, &plan.networks, err);
-    }
-    if (rc == 0) {
-        fill(&plan, &m);
-        *ret_manifests = m;
-    }
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        free(plan.claims[i]);
-    }
-    free(plan.claims);
-    vf_network_choices_free(plan.networks, vm->n_nics);
+                                    .mapping = options->mapping ? options->mapping : &beside,
+                                    .name = name};
+    int rc = build(&plan, ret_manifests, err);
+    free_mapping_of_options(&beside);
     return rc;
 }
 
@@ -244,6 +278,7 @@ void vf_manifests_release(struct vf_manifests *m)
     free(m->documents);
     free(m->comment);
     vf_concerns_release(&m->concerns);
+    vf_origins_free(m->origins);
     *m = (struct vf_manifests){0};
 }
 
