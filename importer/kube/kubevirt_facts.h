@@ -16,6 +16,7 @@
 
 /* Strings are heap. */
 struct vf_kubevirt_facts {
+    bool absent;   /* there is none in the cluster */
     bool known;    /* the KubeVirt object could be read; else the rest is as of a new install */
     char *version; /* "v1.9.0"; NULL: not told */
     unsigned major, minor; /* 0, 0: not told */

@@ -62,19 +62,47 @@ bool vf_owned_is_warm(const cJSON *object)
     return vf_owned_is_ours(object) && vf_kube_has_label(object, VF_OWNED_MIGRATION, VF_OWNED_WARM);
 }
 
-enum vf_owned vf_owned_judge(const cJSON *object, const struct vf_owner *owner)
+void vf_owned_read_marks(const cJSON *object, struct vf_owned_marks *ret)
 {
-    if (!vf_owned_is_ours(object)) {
+    *ret = (struct vf_owned_marks){.ours = vf_owned_is_ours(object)};
+    if (ret->ours) {
+        const char *import = vf_kube_label(object, VF_OWNED_IMPORT);
+        const char *uuid = vf_kube_annotation(object, VF_OWNED_SOURCE_UUID);
+        ret->import = import ? vf_xstrdup(import) : NULL;
+        ret->source_uuid = uuid ? vf_xstrdup(uuid) : NULL;
+        ret->complete = vf_kube_has_label(object, VF_OWNED_STATE, VF_OWNED_COMPLETE);
+        ret->warm = vf_owned_is_warm(object);
+    }
+}
+
+void vf_owned_marks_release(struct vf_owned_marks *m)
+{
+    free(m->import);
+    free(m->source_uuid);
+    *m = (struct vf_owned_marks){0};
+}
+
+enum vf_owned vf_owned_judge_marks(const struct vf_owned_marks *m, const struct vf_owner *owner)
+{
+    if (!m->ours) {
         return VF_OWNED_NOT;
     }
-    const char *uuid = vf_kube_annotation(object, VF_OWNED_SOURCE_UUID);
+    const char *uuid = m->source_uuid;
     bool same_source = uuid && owner->source_uuid ? strcmp(uuid, owner->source_uuid) == 0
                                                   : !uuid && !owner->source_uuid;
-    if (!same_source || !vf_kube_has_label(object, VF_OWNED_IMPORT, owner->import)) {
+    if (!same_source || !m->import || strcmp(m->import, owner->import) != 0) {
         return VF_OWNED_OTHER;
     }
-    return vf_kube_has_label(object, VF_OWNED_STATE, VF_OWNED_COMPLETE) ? VF_OWNED_FINISHED
-                                                                        : VF_OWNED_UNFINISHED;
+    return m->complete ? VF_OWNED_FINISHED : VF_OWNED_UNFINISHED;
+}
+
+enum vf_owned vf_owned_judge(const cJSON *object, const struct vf_owner *owner)
+{
+    struct vf_owned_marks marks;
+    vf_owned_read_marks(object, &marks);
+    enum vf_owned owned = vf_owned_judge_marks(&marks, owner);
+    vf_owned_marks_release(&marks);
+    return owned;
 }
 
 /* Lists leave out what all their items have in common. */

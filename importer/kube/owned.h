@@ -54,7 +54,16 @@ bool vf_owned_is_ours(const cJSON *object);
 /* Of a warm migration, which keeps its disks from run to run. */
 bool vf_owned_is_warm(const cJSON *object);
 
-/* `object` as the server gave it. */
+/* What an object says of itself. Strings are heap. */
+struct vf_owned_marks {
+    bool ours, complete, warm;
+    char *import, *source_uuid; /* NULL: none, or not ours */
+};
+
+/* `object` as the server gave it, or its metadata alone. */
+void vf_owned_read_marks(const cJSON *object, struct vf_owned_marks *ret);
+void vf_owned_marks_release(struct vf_owned_marks *m); /* an all-zero struct is fine */
+enum vf_owned vf_owned_judge_marks(const struct vf_owned_marks *m, const struct vf_owner *owner);
 enum vf_owned vf_owned_judge(const cJSON *object, const struct vf_owner *owner);
 
 /* Objects in the namespace that carry our labels, of one import or (NULL) of all. One list a kind:

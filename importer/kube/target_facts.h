@@ -10,8 +10,10 @@
 
 #include <vmferry/cancel.h>
 #include <vmferry/error.h>
+#include <vmferry/vm.h>
 
 #include "importer/kube/client.h"
+#include "importer/kube/owned.h"
 #include "importer/kube/storage.h"
 
 /* Lists are sorted by their first string. "known" is false where the account may not read, and
@@ -21,6 +23,13 @@ struct vf_target_mac {
     char *mac;         /* lower case, colons */
     char *owner;       /* "NAMESPACE/NAME" of the VM */
     char *source_uuid; /* vmferry's mark of whose import it is; NULL: none */
+    bool running;      /* an instance of the VM has it */
+};
+
+/* What is in the namespace. */
+struct vf_target_name {
+    char *key; /* "VirtualMachine/web01", "DataVolume/...", "PersistentVolumeClaim/..." */
+    struct vf_owned_marks marks;
 };
 
 struct vf_target_quota {
@@ -35,11 +44,26 @@ struct vf_target_class {
     char *name, *provisioner;
     bool is_default;
     bool is_default_virt;
-    struct vf_kube_storage *storage; /* as the mapping wishes it; NULL: not asked */
-    bool has_capacity;               /* CSIStorageCapacity objects are there */
-    uint64_t free_bytes;             /* the largest of them, as `capacity` */
-    uint64_t max_volume_bytes;       /* the largest maximumVolumeSize; 0: not told */
-    char *snapshot_class;            /* NULL: none fits */
+    bool has_capacity;         /* CSIStorageCapacity objects are there */
+    uint64_t free_bytes;       /* the largest of them, as `capacity` */
+    uint64_t max_volume_bytes; /* the largest maximumVolumeSize; 0: not told */
+    char *snapshot_class;      /* NULL: none fits */
+};
+
+/* What a wish of the question came to. */
+struct vf_target_storage {
+    char *class_name, *volume_mode, *access_mode; /* as wished for; NULL: the cluster's choice */
+    struct vf_kube_storage *storage;              /* NULL: as the two below say */
+    int code;                                     /* enum vf_code: MISSING, INVALID, AUTH ... */
+    char *problem, *hint;                         /* in a person's words; `hint` may be NULL */
+};
+
+/* Something that this account would need to be allowed, and is not. */
+struct vf_target_right {
+    char *verb, *resource; /* "create", "datavolumes.cdi.kubevirt.io" */
+    char *ns;              /* NULL: in the whole cluster */
+    const char *purpose;   /* of the question; borrowed */
+    bool needed;           /* of the question */
 };
 
 struct vf_target_node {
@@ -56,11 +80,11 @@ struct vf_target_facts {
     char *ns;
     char *version; /* of Kubernetes, "v1.34.2" */
     bool macs_known, names_known, quotas_known, classes_known, nodes_known, attachments_known,
-        preferences_known, instancetypes_known, cdi_known;
+        preferences_known, instancetypes_known, cdi_known, rights_known, limits_known,
+        snapshots_known, namespace_known;
     struct vf_target_mac *macs;
     size_t n_macs;
-    char **names; /* of VirtualMachines, DataVolumes and claims in the namespace: "KIND/NAME" */
-    char **name_uuids; /* beside names: whose import it is, by vmferry's mark; NULL entries */
+    struct vf_target_name *names; /* of VirtualMachines, DataVolumes and claims in the namespace */
     size_t n_names;
     struct vf_target_quota *quotas;
     size_t n_quotas;
@@ -68,12 +92,22 @@ struct vf_target_facts {
     size_t n_classes;
     struct vf_target_node *nodes;
     size_t n_nodes;
-    char **attachments; /* "NAMESPACE/NAME" of those asked for that are there */
-    size_t n_attachments;
+    struct vf_target_storage *storages; /* as the question's wishes, in their order */
+    size_t n_storages;
+    /* "NAMESPACE/NAME" of those asked for that are there, and of those that are known not to be. */
+    char **attachments, **missing_attachments;
+    size_t n_attachments, n_missing_attachments;
     char **preferences, **instancetypes; /* "KIND/NAME", the cluster's and the namespace's */
     size_t n_preferences, n_instancetypes;
-    char *cdi_version;  /* NULL: not told */
-    char *pod_security; /* pod-security.kubernetes.io/enforce of the namespace; NULL: none */
+    bool has_cdi;             /* its API is served */
+    char *cdi_version;        /* NULL: not told */
+    bool has_snapshots;       /* VolumeSnapshots are served */
+    enum vf_tristate account; /* is the service account asked for there? UNSET: not known */
+    struct vf_target_right *refused;
+    size_t n_refused;
+    uint64_t max_claim_bytes;  /* the least of the LimitRanges' for a claim; 0: none */
+    uint64_t max_memory_bytes; /* for a container or pod; 0: none */
+    char *pod_security;        /* pod-security.kubernetes.io/enforce of the namespace; NULL: none */
     bool is_user_defined_network; /* the namespace's primary network is a UserDefinedNetwork */
     int64_t clock_skew_ms;        /* the API server's Date minus ours */
     bool clock_known;
@@ -81,10 +115,21 @@ struct vf_target_facts {
     size_t n_unknown;
 };
 
+/* Something to be allowed; static. */
+struct vf_target_need {
+    const struct vf_kube_resource *resource;
+    const char *subresource; /* NULL: none */
+    const char *verb;
+    const char *purpose; /* "to make the disks' claims" */
+    bool needed;         /* else something is done without */
+};
+
 struct vf_target_question {
-    const char *const *attachments;            /* "NAMESPACE/NAME", NULL-terminated */
-    const struct vf_kube_storage_wish *wishes; /* of the classes in question */
+    const char *const *attachments; /* "NAMESPACE/NAME", NULL-terminated; NULL: none */
+    const struct vf_kube_storage_wish *wishes;
     size_t n_wishes;
+    const char *account; /* name of a service account in the namespace; NULL: not asked */
+    const struct vf_target_need *const *needs; /* NULL-terminated; NULL: none */
 };
 
 /* An error only where the cluster cannot be reached at all, or on cancellation. */
@@ -96,5 +141,14 @@ void vf_target_facts_release(struct vf_target_facts *f); /* an all-zero struct i
 
 const struct vf_target_class *vf_target_find_class(const struct vf_target_facts *f,
                                                    const char *name); /* NULL: the default's */
+/* Borrowed; NULL: no such wish was in the question. */
+const struct vf_target_storage *vf_target_find_storage(const struct vf_target_facts *f,
+                                                       const struct vf_kube_storage_wish *wish);
+/* By "KIND/NAME"; NULL: there is none. */
+const struct vf_target_name *vf_target_find_name(const struct vf_target_facts *f, const char *key);
+/* The first of those that have the MAC (lower case, colons), *ret_n of them; NULL: none. */
+const struct vf_target_mac *vf_target_find_mac(const struct vf_target_facts *f, const char *mac,
+                                               size_t *ret_n);
+bool vf_target_has_string(char *const *sorted, size_t n, const char *s);
 
 #endif
