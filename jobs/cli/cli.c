@@ -7,11 +7,11 @@
 #include "importer/base/buf.h"
 #include "importer/base/log.h"
 #include "importer/base/mem.h"
+#include "importer/base/suggest.h"
 #include "jobs/cli/commands.h"
 #include "jobs/cli/help.h"
 #include "jobs/cli/options.h"
 #include "jobs/cli/output.h"
-#include "jobs/cli/suggest.h"
 #include "jobs/cli/termination.h"
 #include "jobs/report/text.h"
 

@@ -7,7 +7,7 @@
 
 #include "importer/base/buf.h"
 #include "importer/base/mem.h"
-#include "jobs/cli/suggest.h"
+#include "importer/base/suggest.h"
 
 #define MAX_NEAR 3
 

@@ -6,10 +6,10 @@
 
 #include "importer/base/buf.h"
 #include "importer/base/mem.h"
-#include "jobs/cli/suggest.h"
+#include "importer/base/suggest.h"
 #include "jobs/report/text.h"
 
-#define MAX_OPTIONS 64
+#define MAX_OPTIONS 128
 
 struct parser {
     const struct vf_command *command;

@@ -1,4 +1,4 @@
-#include "jobs/cli/suggest.h"
+#include "importer/base/suggest.h"
 
 #include <stdbool.h>
 #include <stdint.h>

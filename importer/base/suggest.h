@@ -1,6 +1,6 @@
 /* "Did you mean ...?" */
-#ifndef JOBS_CLI_SUGGEST_H
-#define JOBS_CLI_SUGGEST_H
+#ifndef IMPORTER_BASE_SUGGEST_H
+#define IMPORTER_BASE_SUGGEST_H
 
 #include <stddef.h>
 

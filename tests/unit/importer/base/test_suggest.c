@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "jobs/cli/suggest.h"
+#include "importer/base/suggest.h"
 
 static void test_suggest_distance__counts_edits(void **state)
 {
