@@ -44,9 +44,16 @@ struct vf_source_facts {
     struct vf_datastore *datastores;
     size_t n_datastores;
     bool privileges_known;
-    struct vf_privileges privileges; /* of the account, on each VM, its datastores, and the root */
+    struct vf_privileges privileges; /* of the account, on each VM and its datastores */
     bool clock_known;
     int64_t clock_skew_ms; /* the server's minus ours */
+    char *api_version;     /* the one spoken, "8.0.2.0" */
+    bool free_licence;     /* of an ESXi host, which lets nothing be changed then */
+    bool tags_unavailable; /* as of vf_vm_notes, by whoever fetched the VMs */
+    char *tags_reason;
+    size_t unreadable_vms; /* with properties that the account may not read; the same */
+    char **unknown;        /* what could not be had, one line each */
+    size_t n_unknown;
 };
 
 /* One attempt at something real. */
