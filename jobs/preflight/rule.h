@@ -71,13 +71,13 @@ struct vf_rule {
                                                 gathers */
 };
 
-/* All rules: those of each file (rules_*.c), by area and ID. */
-extern const struct vf_rule *const vf_rules[]; /* NULL-terminated */
-const struct vf_rule *vf_rule_find(const char *id);
+/* All rules: those of each file (rules_*.c), by area and ID; NULL-terminated. Any thread. */
+const struct vf_rule *const *vf_rules_all(void);
+const struct vf_rule *vf_rule_find(const char *id); /* NULL: there is none */
 
 /* Parts of the table, each in a file of its own, ending with a row without ID. */
 extern const struct vf_rule vf_rules_vm[], vf_rules_disk[], vf_rules_guest[], vf_rules_network[],
-    vf_rules_mapping[], vf_rules_source[], vf_rules_path[], vf_rules_target[];
+    vf_rules_mapping[], vf_rules_source[], vf_rules_path[], vf_rules_target[], vf_rules_look[];
 
 /* Add a finding of c->rule with its severity. `object` may be NULL; copied. */
 void vf_found(const struct vf_check *c, const char *object, const char *fmt, ...)
