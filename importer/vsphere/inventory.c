@@ -3,20 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 #include "importer/vsphere/places.h"
 #include "importer/vsphere/property.h"
-#include "importer/vsphere/requests.h"
 #include "importer/vsphere/tags.h"
+#include "importer/vsphere/view.h"
 #include "importer/vsphere/vim_names.h"
 #include "importer/vsphere/vm_draft.h"
 #include "importer/vsphere/vm_filter.h"
 
-#define PAGE_FULL       200
-#define PAGE_BRIEF      1000
-#define VIEW_TIMEOUT_MS 5000
+#define PAGE_FULL  200
+#define PAGE_BRIEF 1000
 
 static const char what_all[] = "read the inventory";
 static const char what_one[] = "read the VM";
@@ -25,7 +23,6 @@ struct inventory {
     const struct vf_vm_query *query;
     const char **paths;
     const char *moref; /* of the one VM; NULL: all */
-    char *view;
     struct vf_places places;
     struct vf_vm_draft *drafts;
     size_t n, cap;
@@ -51,7 +48,6 @@ static void release(struct inventory *inv)
     reset(inv);
     free(inv->drafts);
     free(inv->paths);
-    free(inv->view);
     vf_places_release(&inv->places);
 }
 
@@ -81,67 +77,28 @@ static int on_object(void *opaque, const struct vf_ref *ref, const xmlNode *cont
     return vf_vm_draft_parse(d, content, err);
 }
 
+static void put_sets(struct vf_buf *specs, void *opaque)
+{
+    const struct inventory *inv = opaque;
+    vf_property_put_set(specs, VF_MO_VM, inv->paths);
+    vf_places_put_sets(specs);
+}
+
 /* One view over the root folder gives the VMs and all that their names of places need, so one query
  * reads everything. */
-static int create_view(struct vf_vsphere *vs, struct inventory *inv, struct vf_error **err)
+static int fetch_all(struct vf_vsphere *vs, struct inventory *inv, enum vf_vm_detail detail,
+                     struct vf_error **err)
 {
     static const char *const types[] = {
         VF_MO_VM, VF_MO_FOLDER, VF_MO_DATACENTER, VF_MO_VAPP, VF_MO_HOST, VF_MO_NETWORK, NULL};
-    struct vf_buf body;
-    vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    vf_encode_create_view(&body, vs->services.view_manager, vs->services.root_folder, types);
-    struct vf_call call = {.method = "CreateContainerView",
-                           .what = what_all,
-                           .body = &body,
-                           .flags = VF_CALL_REPEATABLE};
-    struct vf_answer answer = {0};
-    int rc = vf_session_call(vs, &call, &answer, err);
-    vf_buf_release(&body);
-    if (rc) {
-        return rc;
-    }
-    vf_replace_string(&inv->view, NULL);
-    inv->view = vf_answer_returnval(&answer);
-    vf_answer_release(&answer);
-    return inv->view ? 0 : vf_error_set(err, VF_INVALID, "cannot %s: no view came", what_all);
-}
-
-static void destroy_view(struct vf_vsphere *vs, const struct inventory *inv)
-{
-    if (!inv->view) {
-        return;
-    }
-    struct vf_buf body;
-    vf_buf_init(&body, VF_SOAP_MAX_REQUEST);
-    vf_soap_encode_plain(&body, "DestroyView", VF_MO_VIEW, inv->view);
-    struct vf_call call = {.method = "DestroyView",
-                           .what = "drop a view",
-                           .body = &body,
-                           .flags = VF_CALL_CLEANUP | VF_CALL_NO_RELOGIN,
-                           .timeout_ms = VIEW_TIMEOUT_MS};
-    struct vf_error *e = NULL;
-    if (vf_session_call_void(vs, &call, &e)) {
-        vf_debug("vsphere: %s", vf_error_message(e));
-    }
-    vf_error_free(e);
-    vf_buf_release(&body);
-}
-
-static int encode_all(struct vf_vsphere *vs, struct vf_buf *specs, void *opaque,
-                      struct vf_error **err)
-{
-    static const struct vf_traversal members = {"view", VF_MO_VIEW, "view", NULL};
-    struct inventory *inv = opaque;
-    int rc = create_view(vs, inv, err);
-    if (rc) {
-        return rc;
-    }
-    vf_property_put_set(specs, VF_MO_VM, inv->paths);
-    vf_places_put_sets(specs);
-    vf_property_open_object(specs, VF_MO_VIEW, inv->view, true);
-    vf_property_put_traversal(specs, &members);
-    vf_property_close_object(specs);
-    return 0;
+    const struct vf_view_query q = {.what = what_all,
+                                    .types = types,
+                                    .put_sets = put_sets,
+                                    .reset = reset,
+                                    .object = on_object,
+                                    .opaque = inv,
+                                    .max_objects = detail == VF_VM_BRIEF ? PAGE_BRIEF : PAGE_FULL};
+    return vf_view_fetch(vs, &q, err);
 }
 
 /* From the VM up to the root, and to its host and networks. */
@@ -278,16 +235,8 @@ int vf_vsphere_fetch_vms(struct vf_vsphere *vs, const struct vf_vm_query *query,
     enum vf_vm_detail detail = query_detail(query);
     struct inventory inv = {.query = query, .paths = vf_vm_draft_paths(detail, vs->api_version)};
     vf_places_init(&inv.places, vs->services.root_folder);
-    struct vf_property_query q = {.what = what_all,
-                                  .encode = encode_all,
-                                  .reset = reset,
-                                  .object = on_object,
-                                  .opaque = &inv,
-                                  .max_objects = detail == VF_VM_BRIEF ? PAGE_BRIEF : PAGE_FULL,
-                                  .session_bound = true};
     struct vf_vm_notes notes = {0};
-    rc = vf_property_fetch(vs, &q, err);
-    destroy_view(vs, &inv);
+    rc = fetch_all(vs, &inv, detail, err);
     if (rc == 0) {
         rc = settle(vs, &inv, &notes, err);
     }
