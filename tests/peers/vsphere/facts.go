@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"path"
 	"strings"
 	"time"
@@ -11,43 +10,6 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
-
-// guestNames are the display names of the guest IDs we use.
-var guestNames = map[string]string{
-	"otherLinux64Guest":          "Other Linux (64-bit)",
-	"otherGuest":                 "Other (32-bit)",
-	"rhel7_64Guest":              "Red Hat Enterprise Linux 7 (64-bit)",
-	"rhel8_64Guest":              "Red Hat Enterprise Linux 8 (64-bit)",
-	"rhel9_64Guest":              "Red Hat Enterprise Linux 9 (64-bit)",
-	"centos7_64Guest":            "CentOS 7 (64-bit)",
-	"debian11_64Guest":           "Debian GNU/Linux 11 (64-bit)",
-	"debian12_64Guest":           "Debian GNU/Linux 12 (64-bit)",
-	"ubuntu64Guest":              "Ubuntu Linux (64-bit)",
-	"sles15_64Guest":             "SUSE Linux Enterprise 15 (64-bit)",
-	"windows7Server64Guest":      "Microsoft Windows Server 2008 R2 (64-bit)",
-	"windows9Server64Guest":      "Microsoft Windows Server 2016 or later (64-bit)",
-	"windows2019srv_64Guest":     "Microsoft Windows Server 2019 (64-bit)",
-	"windows2019srvNext_64Guest": "Microsoft Windows Server 2022 (64-bit)",
-	"windows9_64Guest":           "Microsoft Windows 10 (64-bit)",
-	"freebsd13_64Guest":          "FreeBSD 13 or later versions (64-bit)",
-}
-
-func guestName(id string) string {
-	if n := guestNames[id]; n != "" {
-		return n
-	}
-	return id
-}
-
-func guestFamily(id string) string {
-	switch {
-	case strings.HasPrefix(id, "win"):
-		return string(types.VirtualMachineGuestOsFamilyWindowsGuest)
-	case strings.HasPrefix(id, "freebsd"), id == "otherGuest":
-		return string(types.VirtualMachineGuestOsFamilyOtherGuestFamily)
-	}
-	return string(types.VirtualMachineGuestOsFamilyLinuxGuest)
-}
 
 func (vm *VM) configInfo(ds string) *types.VirtualMachineConfigInfo {
 	v := vm.spec
@@ -112,88 +74,6 @@ func (s *Sim) setSummary(vm *VM) {
 			o.CustomValue = append(o.CustomValue, v)
 			o.Summary.CustomValue = append(o.Summary.CustomValue, v)
 		}
-	}
-}
-
-func (vm *VM) hostName() string {
-	n := strings.ToLower(vm.name)
-	n = strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
-			return r
-		}
-		return -1
-	}, n)
-	return n + ".sim.example"
-}
-
-// setGuest makes what the guest tells its host fit the power state. The
-// caller holds the VM's lock, except before the VM is registered.
-func (s *Sim) setGuest(ctx *simulator.Context, vm *VM, on bool) {
-	g := &types.GuestInfo{
-		ToolsStatus:         types.VirtualMachineToolsStatusToolsNotInstalled,
-		ToolsVersionStatus:  "guestToolsNotInstalled",
-		ToolsVersionStatus2: "guestToolsNotInstalled",
-		ToolsRunningStatus:  string(types.VirtualMachineToolsRunningStatusGuestToolsNotRunning),
-		ToolsVersion:        "0",
-		GuestState:          "notRunning",
-	}
-	if vm.spec.tools() {
-		g.ToolsStatus = types.VirtualMachineToolsStatusToolsNotRunning
-		g.ToolsVersionStatus, g.ToolsVersionStatus2 = "guestToolsUnmanaged", "guestToolsUnmanaged"
-		g.ToolsVersion = "12389"
-	}
-	if on && vm.spec.tools() {
-		g.ToolsStatus = types.VirtualMachineToolsStatusToolsOk
-		g.ToolsRunningStatus = string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
-		g.GuestId, g.GuestFullName = vm.spec.GuestID, guestName(vm.spec.GuestID)
-		g.GuestFamily = guestFamily(vm.spec.GuestID)
-		g.HostName = vm.hostName()
-		g.GuestState = "running"
-		g.GuestOperationsReady = types.NewBool(true)
-		s.guestNet(vm, g)
-		for i, d := range vm.diskList() {
-			g.Disk = append(g.Disk, types.GuestDiskInfo{DiskPath: []string{"/", "/srv", "/var"}[min(i, 2)],
-				Capacity: d.size * 9 / 10, FreeSpace: max(0, d.size*9/10-d.allocated()), FilesystemType: "ext4"})
-		}
-	}
-	sum := &types.VirtualMachineGuestSummary{
-		GuestId: g.GuestId, GuestFullName: g.GuestFullName, ToolsStatus: g.ToolsStatus,
-		ToolsVersionStatus: g.ToolsVersionStatus, ToolsVersionStatus2: g.ToolsVersionStatus2,
-		ToolsRunningStatus: g.ToolsRunningStatus, HostName: g.HostName, IpAddress: g.IpAddress,
-	}
-	if s.reg.Get(vm.ref) == nil {
-		vm.obj.Guest, vm.obj.Summary.Guest = g, sum
-		return
-	}
-	ctx.Update(vm.obj, []types.PropertyChange{{Name: "guest", Val: g}, {Name: "summary.guest", Val: sum}})
-}
-
-func (s *Sim) guestNet(vm *VM, g *types.GuestInfo) {
-	n := 0
-	for _, dev := range vm.obj.Config.Hardware.Device {
-		card, ok := dev.(types.BaseVirtualEthernetCard)
-		if !ok {
-			continue
-		}
-		c := card.GetVirtualEthernetCard()
-		mac, err := net.ParseMAC(c.MacAddress)
-		if err != nil || len(mac) != 6 {
-			continue
-		}
-		ip := fmt.Sprintf("10.%d.%d.%d", 20+n, mac[4], max(2, mac[5]))
-		six := fmt.Sprintf("fe80::250:56ff:fe%02x:%02x%02x", mac[3], mac[4], mac[5])
-		if n == 0 {
-			g.IpAddress = ip
-		}
-		g.Net = append(g.Net, types.GuestNicInfo{
-			Network: vm.spec.NICs[n].Network, MacAddress: c.MacAddress, DeviceConfigId: c.Key,
-			Connected: c.Connectable != nil && c.Connectable.StartConnected,
-			IpAddress: []string{ip, six},
-			IpConfig: &types.NetIpConfigInfo{IpAddress: []types.NetIpConfigInfoIpAddress{
-				{IpAddress: ip, PrefixLength: 16, State: "preferred"},
-				{IpAddress: six, PrefixLength: 64, State: "unknown"}}},
-		})
-		n++
 	}
 }
 

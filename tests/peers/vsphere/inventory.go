@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -188,7 +189,10 @@ func (e *estate) add(spec *VMSpec, filler bool) (*VM, error) {
 	if err := vm.openDisks(ds.Name); err != nil {
 		return nil, err
 	}
-	host := e.hosts[e.number%len(e.hosts)]
+	host, err := e.host(spec.Host)
+	if err != nil {
+		return nil, err
+	}
 	obj := &simulator.VirtualMachine{DataSets: map[string]*simulator.DataSet{}}
 	vm.obj = obj
 	obj.Self = vm.ref
@@ -211,6 +215,8 @@ func (e *estate) add(spec *VMSpec, filler bool) (*VM, error) {
 		obj.EnvironmentBrowser = p
 	}
 	obj.Snapshot = nil
+	vm.applyMachine(obj.Config)
+	spec.applyRuntime(&obj.Runtime)
 	s.setSummary(vm)
 	ctx := s.context()
 	s.setGuest(ctx, vm, spec.Power == "on")
@@ -224,7 +230,24 @@ func (e *estate) add(spec *VMSpec, filler bool) (*VM, error) {
 		}
 	}
 	e.register(vm, folder, host, ds)
+	if spec.Question != "" {
+		s.ask(ctx, vm, spec.Question)
+	}
+	vm.leftover = spec.Consolidate
 	return vm, e.writeConfigFiles(vm, ds)
+}
+
+// host is the one of that name, or, without, the next in turn.
+func (e *estate) host(name string) (*simulator.HostSystem, error) {
+	for _, h := range e.hosts {
+		if h.Name == name {
+			return h, nil
+		}
+	}
+	if name != "" {
+		return nil, fmt.Errorf("no host '%s'", name)
+	}
+	return e.hosts[e.number%len(e.hosts)], nil
 }
 
 func hostParent(r *simulator.Registry, h *simulator.HostSystem) []types.ManagedObjectReference {
@@ -284,8 +307,8 @@ func (e *estate) register(vm *VM, folder types.ManagedObjectReference, host *sim
 
 func (e *estate) addDevices(vm *VM, ds types.ManagedObjectReference) error {
 	on := vm.spec.Power == "on"
-	devices := append(baseDevices(), vm.storageDevices(ds)...)
-	devices = append(devices, cdromDevice(vm.spec.CDROM, on, &ds))
+	devices := append(baseDevices(slices.Contains(vm.spec.Devices, "3d")), vm.storageDevices(ds)...)
+	devices = append(devices, vm.spec.peripherals()...)
 	for i, n := range vm.spec.NICs {
 		net, err := e.network(n.Network)
 		if err != nil {
@@ -340,6 +363,9 @@ func runtimeInfo(spec *VMSpec, host types.ManagedObjectReference) types.VirtualM
 		Host: &host, ConnectionState: types.VirtualMachineConnectionStateConnected,
 		PowerState: poweredOff, FaultToleranceState: types.VirtualMachineFaultToleranceStateNotConfigured,
 		MaxCpuUsage: 2294 * spec.CPUs, MaxMemoryUsage: spec.MemoryMB,
+	}
+	if spec.Power == "suspended" {
+		r.PowerState = types.VirtualMachinePowerStateSuspended
 	}
 	if spec.Power == "on" {
 		boot := time.Now().Add(-26 * time.Hour)

@@ -240,6 +240,10 @@ func (o *ovfWriter) device(dev types.BaseVirtualDevice) {
 		bus(cimSCSI, "VirtualSCSI", d.BusNumber)
 	case *types.VirtualLsiLogicController:
 		bus(cimSCSI, "lsilogic", d.BusNumber)
+	case *types.VirtualLsiLogicSASController:
+		bus(cimSCSI, "lsilogicsas", d.BusNumber)
+	case *types.VirtualBusLogicController:
+		bus(cimSCSI, "buslogic", d.BusNumber)
 	case *types.VirtualAHCIController:
 		bus(cimOther, "vmware.sata.ahci", d.BusNumber)
 	case *types.VirtualNVMEController:
@@ -247,7 +251,7 @@ func (o *ovfWriter) device(dev types.BaseVirtualDevice) {
 	case *types.VirtualCdrom:
 		f["AutomaticAllocation"] = "false"
 		f["ResourceSubType"] = "vmware.cdrom.remotepassthrough"
-		if o.vm.spec.CDROM != "" {
+		if _, iso := d.Backing.(*types.VirtualCdromIsoBackingInfo); iso {
 			f["ResourceSubType"] = "vmware.cdrom.iso"
 		}
 		o.entry(v.Key, cimCDROM, f)
@@ -265,7 +269,8 @@ func (o *ovfWriter) device(dev types.BaseVirtualDevice) {
 		f["Address"] = d.GetVirtualEthernetCard().MacAddress
 		if i >= 0 && i < len(o.vm.spec.NICs) {
 			f["Connection"] = o.vm.spec.NICs[i].Network
-			f["ResourceSubType"] = map[string]string{"vmxnet3": "VmxNet3", "e1000e": "E1000e", "e1000": "E1000"}[o.vm.spec.NICs[i].Model]
+			f["ResourceSubType"] = map[string]string{"vmxnet3": "VmxNet3", "vmxnet2": "VmxNet2", "vmxnet": "VmxNet", "e1000e": "E1000e", "e1000": "E1000",
+				"pcnet32": "PCNet32", "sriov": "SriovEthernetCard", "vmxnet3vrdma": "VmxNet3Vrdma"}[o.vm.spec.NICs[i].Model]
 		}
 		o.entry(v.Key, cimNIC, f)
 	}

@@ -88,7 +88,7 @@ func (x *ext) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest) so
 	case state != poweredOn:
 		body.Fault_ = newFault(&types.InvalidPowerState{RequestedState: poweredOn, ExistingState: state})
 		return body
-	case !vm.spec.tools():
+	case !vm.spec.toolsRun():
 		body.Fault_ = newFault(&types.ToolsUnavailable{})
 		return body
 	}

@@ -59,7 +59,7 @@ func (s *Sim) startSnapshot(ctx *simulator.Context, this types.ManagedObjectRefe
 // request is silently ignored, as a real host does.
 func (s *Sim) quiesce(ctx *simulator.Context, vm *VM, method string, asked bool) (bool, types.BaseMethodFault) {
 	on := vm.powerState(ctx) == types.VirtualMachinePowerStatePoweredOn
-	if !asked || !on || !vm.spec.tools() {
+	if !asked || !on || !vm.spec.toolsRun() {
 		return false, nil
 	}
 	ev := match{names: []string{method, "CreateSnapshot_Task"}, object: vm.name}
@@ -149,9 +149,7 @@ func (vm *VM) switchTracking() {
 }
 
 func setChangeID(dev types.BaseVirtualDevice, id string) {
-	if b, ok := dev.GetVirtualDevice().Backing.(*types.VirtualDiskFlatVer2BackingInfo); ok {
-		b.ChangeId = id
-	}
+	setBackingChangeID(dev.GetVirtualDevice().Backing, id)
 }
 
 // rebase gives the VM's own disks the backing chain that its snapshots make:
@@ -179,7 +177,7 @@ func (s *Sim) rebase(ctx *simulator.Context, vm *VM) {
 
 // backing builds the disk's current backing; each delta's parent is the one
 // before it. The object is fresh: no snapshot shares it.
-func (d *Disk) backing(chain []*Snapshot, leftover bool) *types.VirtualDiskFlatVer2BackingInfo {
+func (d *Disk) backing(chain []*Snapshot, leftover bool) types.BaseVirtualDeviceBackingInfo {
 	b := d.baseBacking()
 	names := []string{}
 	for _, sn := range chain {
@@ -189,14 +187,11 @@ func (d *Disk) backing(chain []*Snapshot, leftover bool) *types.VirtualDiskFlatV
 		names = append(names, "-000999.vmdk")
 	}
 	for _, suffix := range names {
-		parent := b
-		b = d.baseBacking()
-		b.FileName = strings.TrimSuffix(d.file, ".vmdk") + suffix
-		b.Parent = parent
+		b = d.deltaBacking(b, suffix)
 	}
 	d.mu.RLock()
 	if d.cbt.active {
-		b.ChangeId = d.cbt.changeID(d.cbt.epoch)
+		setBackingChangeID(b, d.cbt.changeID(d.cbt.epoch))
 	}
 	d.mu.RUnlock()
 	return b

@@ -30,6 +30,8 @@ type VMSpec struct {
 	CDROM          string            `json:"cdrom"`
 	Attributes     map[string]string `json:"attributes"`
 	Datastore      string            `json:"datastore"`
+
+	MachineSpec
 }
 
 // NICSpec is a network card.
@@ -37,7 +39,12 @@ type NICSpec struct {
 	MAC       string `json:"mac"`
 	Network   string `json:"network"`
 	Model     string `json:"model"`
-	Connected *bool  `json:"connected"`
+	Connected *bool  `json:"connected"` // when it is on, and at power-on
+	Start     *bool  `json:"startConnected"`
+
+	Addresses []AddressSpec `json:"addresses"` // one of each family otherwise; [] is none
+	Gateway4  string        `json:"gateway4"`
+	Gateway6  string        `json:"gateway6"`
 }
 
 // DiskSpec is a disk over a raw file; without a path the file is made.
@@ -46,9 +53,17 @@ type DiskSpec struct {
 	Size       int64  `json:"size"`
 	Mode       string `json:"mode"`
 	Controller string `json:"controller"`
+	Bus        *int32 `json:"bus"` // among the controllers of that kind
 	Unit       *int32 `json:"unit"`
 	Ext4Tree   bool   `json:"ext4Tree"`
 	Thin       *bool  `json:"thin"`
+
+	RDM         string `json:"rdm"`       // virtual, physical
+	RDMDevice   string `json:"rdmDevice"` // "naa.600..."
+	Sharing     string `json:"sharing"`   // multiwriter
+	SharedBus   string `json:"sharedBus"` // virtual, physical: of its SCSI controller
+	Encrypted   bool   `json:"encrypted"`
+	NoDatastore bool   `json:"noDatastore"` // its datastore is away
 
 	treeBytes int64 // how much to put into the tree
 	used      int64 // what a disk without a file claims to use
@@ -61,7 +76,11 @@ func (v *VMSpec) hardwareVersion() int {
 	return n
 }
 
-func (d *DiskSpec) independent() bool { return strings.HasPrefix(d.Mode, "independent") }
+// independent disks stay outside snapshots; so do raw devices that the guest
+// drives itself.
+func (d *DiskSpec) independent() bool {
+	return strings.HasPrefix(d.Mode, "independent") || d.RDM == "physical"
+}
 
 func (d *DiskSpec) thin() bool { return d.Thin == nil || *d.Thin }
 
@@ -115,7 +134,7 @@ func (v *VMSpec) complete() error {
 	setDefault(&v.MemoryMB, 2048)
 	setDefault(&v.Hardware, "vmx-19")
 	for _, err := range []error{
-		oneOf("power", v.Power, "on", "off"),
+		oneOf("power", v.Power, "on", "off", "suspended"),
 		oneOf("firmware", v.Firmware, "bios", "efi"),
 	} {
 		if err != nil {
@@ -137,56 +156,101 @@ func (v *VMSpec) complete() error {
 		n := &v.NICs[i]
 		setDefault(&n.Network, "VM Network")
 		setDefault(&n.Model, "vmxnet3")
-		if err := oneOf("NIC model", n.Model, "vmxnet3", "e1000e", "e1000"); err != nil {
-			return err
+		if nicModels[n.Model] == nil {
+			return fmt.Errorf("there is no NIC model '%s'", n.Model)
 		}
 	}
-	return v.completeDisks()
+	if err := v.completeDisks(); err != nil {
+		return err
+	}
+	return v.completeMachine()
 }
 
 func (v *VMSpec) completeDisks() error {
-	next := map[string]int32{}
-	taken := map[string]bool{}
+	places := diskPlaces{next: map[string]int32{}, taken: map[string]bool{}}
 	for i, d := range v.Disks {
 		setDefault(&d.Mode, "persistent")
 		setDefault(&d.Controller, "pvscsi")
 		for _, err := range []error{
 			oneOf("disk mode", d.Mode, "persistent", "independent_persistent", "independent_nonpersistent", "nonpersistent"),
-			oneOf("disk controller", d.Controller, "pvscsi", "lsilogic", "sata", "nvme", "ide"),
+			oneOf("disk controller", d.Controller, "pvscsi", "lsilogic", "lsisas", "buslogic", "sata", "nvme", "ide"),
+			oneOf("rdm", d.RDM, "", "virtual", "physical"),
+			oneOf("sharing", d.Sharing, "", "multiwriter"),
+			oneOf("sharedBus", d.SharedBus, "", "virtual", "physical"),
 		} {
 			if err != nil {
-				return err
+				return fmt.Errorf("disk %d: %w", i, err)
 			}
 		}
-		if d.Path != "" {
-			st, err := os.Stat(d.Path)
-			if err != nil {
-				return err
-			}
-			setDefault(&d.Size, st.Size())
-			if d.Size != st.Size() {
-				return fmt.Errorf("disk %d: '%s' has %d bytes, not %d", i, d.Path, st.Size(), d.Size)
-			}
-			if d.Ext4Tree {
-				return fmt.Errorf("disk %d: ext4Tree would overwrite '%s'", i, d.Path)
-			}
+		if d.SharedBus != "" && !isSCSI(d.Controller) {
+			return fmt.Errorf("disk %d: only a SCSI bus is shared", i)
 		}
-		if d.Size <= 0 || d.Size%512 != 0 {
-			return fmt.Errorf("disk %d: size %d is not a positive multiple of 512", i, d.Size)
+		if err := d.completeFile(); err != nil {
+			return fmt.Errorf("disk %d: %w", i, err)
 		}
-		if d.Unit == nil {
-			n := next[d.Controller]
-			if n == 7 && (d.Controller == "pvscsi" || d.Controller == "lsilogic") {
-				n++ // the controller's own
-			}
-			d.Unit = &n
+		if err := places.take(d); err != nil {
+			return fmt.Errorf("disk %d: %w", i, err)
 		}
-		next[d.Controller] = *d.Unit + 1
-		place := fmt.Sprintf("%s:%d", d.Controller, *d.Unit)
-		if taken[place] {
-			return fmt.Errorf("disk %d: %s is taken", i, place)
-		}
-		taken[place] = true
 	}
+	if len(scsiBuses(v.Disks)) > 4 {
+		return fmt.Errorf("more than 4 SCSI controllers")
+	}
+	return nil
+}
+
+func (d *DiskSpec) completeFile() error {
+	if d.Path != "" {
+		st, err := os.Stat(d.Path)
+		if err != nil {
+			return err
+		}
+		setDefault(&d.Size, st.Size())
+		if d.Size != st.Size() {
+			return fmt.Errorf("'%s' has %d bytes, not %d", d.Path, st.Size(), d.Size)
+		}
+		if d.Ext4Tree {
+			return fmt.Errorf("ext4Tree would overwrite '%s'", d.Path)
+		}
+	}
+	if d.Size <= 0 || d.Size%512 != 0 {
+		return fmt.Errorf("size %d is not a positive multiple of 512", d.Size)
+	}
+	return nil
+}
+
+func isSCSI(controller string) bool { return placements[controller].scsi }
+
+// diskPlaces hands out units, and buses when one is full.
+type diskPlaces struct {
+	next  map[string]int32
+	taken map[string]bool
+}
+
+func (p *diskPlaces) take(d *DiskSpec) error {
+	at := placements[d.Controller]
+	if d.Bus == nil {
+		bus := int32(0)
+		for d.Unit == nil && p.next[fmt.Sprint(d.Controller, bus)] >= at.units && bus+1 < at.buses {
+			bus++
+		}
+		d.Bus = &bus
+	}
+	group := fmt.Sprint(d.Controller, *d.Bus)
+	if d.Unit == nil {
+		n := p.next[group]
+		if n == 7 && at.scsi {
+			n++ // the controller's own
+		}
+		d.Unit = &n
+	}
+	p.next[group] = *d.Unit + 1
+	place := fmt.Sprintf("%s:%d:%d", d.Controller, *d.Bus, *d.Unit)
+	switch {
+	case *d.Bus < 0 || *d.Bus >= at.buses || *d.Unit < 0 || *d.Unit >= at.units:
+		return fmt.Errorf("there is no %s", place)
+	case p.taken[place]:
+		return fmt.Errorf("%s is taken", place)
+	}
+	p.taken[place] = true
 	return nil
 }
