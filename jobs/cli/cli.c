@@ -182,5 +182,8 @@ int vf_cli_main(struct vf_cli *cli, int argc, char *const *argv)
         vf_termination_write(err);
     }
     vf_error_free(err);
-    return rc == 0 ? VF_EXIT_GOOD : cli->misuse ? VF_EXIT_MISUSE : VF_EXIT_FAILED;
+    return rc == 0        ? cli->verdict
+           : cli->misuse  ? VF_EXIT_MISUSE
+           : cli->failure ? cli->failure
+                          : VF_EXIT_FAILED;
 }

@@ -15,7 +15,8 @@
 
 enum vf_option_kind {
     VF_OPTION_FLAG,   /* bool */
-    VF_OPTION_STRING, /* const char *; given once */
+    VF_OPTION_STRING, /* const char *; given once. With choices it is one of them: for what is
+                         something else when it is not given than when any of them is */
     VF_OPTION_LIST,   /* const char **, NULL-terminated, NULL when not given; given any number of
                          times. With choices each entry is one of them */
     VF_OPTION_NUMBER, /* unsigned, min..max */
@@ -82,6 +83,9 @@ struct vf_cli {
     struct vf_cancel *cancel;
     bool misuse;      /* the error is about the command line: exit status 2 */
     bool reader_gone; /* stdout was closed by who read it: fail without a word, as if of SIGPIPE */
+    /* Exit statuses of a command whose result is a verdict: when it did its work, and when it could
+     * not; 0: VF_EXIT_GOOD, VF_EXIT_FAILED. */
+    int verdict, failure;
     /* Called before a command runs, so that main()'s signal handler knows; may be NULL. */
     void (*on_command)(const struct vf_command *command);
 };

@@ -158,10 +158,11 @@ static int set_value(struct parser *p, const struct vf_option_group *group,
                             o->name);
     }
     void *field = field_of(p, group, o);
+    int index;
     switch (o->kind) {
     case VF_OPTION_STRING:
         *(const char **)field = value;
-        return 0;
+        return o->choices ? find_choice(o, value, &index, err) : 0;
     case VF_OPTION_LIST:
         return append_list(o, field, value, err);
     case VF_OPTION_NUMBER:
