@@ -149,7 +149,7 @@ static void set_headers(struct headers *h, const struct vf_kube_config *c,
     size_t n = 0;
     *h = (struct headers){.type = NULL};
     /* KubeVirt's subresources answer nothing, and do not want to be asked for JSON. */
-    h->lines[n++] = "Accept: application/json, */*;q=0.5";
+    h->lines[n++] = call->accept ? call->accept : "Accept: application/json, */*;q=0.5";
     if (call->body) {
         h->type = vf_xasprintf("Content-Type: %s", call->content_type);
         h->lines[n++] = h->type;

@@ -130,6 +130,7 @@ int vf_kube_delete(struct vf_kube_client *client, const struct vf_kube_ref *ref,
 struct vf_kube_select {
     const char *labels; /* "app.kubernetes.io/managed-by=vmferry"; NULL: all */
     const char *fields; /* "metadata.name=x"; NULL: all */
+    bool metadata_only; /* of lists: objects come without what is not metadata */
 };
 
 /* All objects, page by page; begun anew when the pages expire. *ret_items is an array;
@@ -137,6 +138,16 @@ struct vf_kube_select {
 int vf_kube_list(struct vf_kube_client *client, const struct vf_kube_ref *ref,
                  const struct vf_kube_select *select, const struct vf_kube_options *options,
                  cJSON **ret_items, char **ret_version, struct vf_error **err);
+
+/* One object of a list, borrowed. A NULL item: what was told before is void, the list is begun
+ * anew. Other than 0 ends it, and is returned. */
+typedef int vf_kube_item_fn(void *opaque, const cJSON *item, struct vf_error **err);
+
+/* As vf_kube_list, but each object is told, and no more than a page of them is held: for lists that
+ * may be of any length. */
+int vf_kube_each(struct vf_kube_client *client, const struct vf_kube_ref *ref,
+                 const struct vf_kube_select *select, const struct vf_kube_options *options,
+                 vf_kube_item_fn *each, void *opaque, struct vf_error **err);
 
 /* Is the resource served here? VF_UNSUPPORTED with reason VF_KUBE_REASON_NOT_SERVED when not: the
  * message tells whether group, version or resource is missing, and which versions there are.

@@ -32,7 +32,8 @@ struct vf_kube_call {
     char *url;
     char *body; /* NULL: none */
     const char *content_type;
-    bool repeatable; /* may be done twice without harm */
+    const char *accept; /* the header's line; NULL: JSON */
+    bool repeatable;    /* may be done twice without harm */
     size_t max_answer_bytes;
     const struct vf_cancel *cancel;
     int64_t deadline_ms; /* of all tries, on vf_clock_ms(); 0: none */

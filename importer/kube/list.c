@@ -14,12 +14,19 @@
 /* A list that takes longer than etcd keeps its version (5 minutes) is begun anew. */
 #define MAX_BEGINNINGS 3
 
+/* What does not know the short form answers with the whole one (api-concepts, "Receiving resources
+ * as Tables", "Alternate representations of resources"). */
+#define METADATA_ONLY                                                                              \
+    "Accept: application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
 struct listing {
     struct vf_kube_client *client;
     struct vf_kube_ref ref;
     const struct vf_kube_select *select;
     const struct vf_cancel *cancel;
     int64_t deadline_ms;
+    vf_kube_item_fn *each; /* NULL: they are kept in `items` */
+    void *opaque;
     cJSON *items;
     char *version;
     char *next; /* the "continue" of the page before; NULL: none */
@@ -68,6 +75,7 @@ static int fetch_page(struct listing *l, cJSON **ret_page, struct vf_error **err
         return rc;
     }
     call.repeatable = true;
+    call.accept = l->select && l->select->metadata_only ? METADATA_ONLY : NULL;
     call.deadline_ms = l->deadline_ms;
     call.max_answer_bytes = VF_KUBE_MAX_LIST_BYTES - l->bytes;
     rc = vf_kube_call_send(l->client, &call, &r, err);
@@ -80,14 +88,20 @@ static int fetch_page(struct listing *l, cJSON **ret_page, struct vf_error **err
     return rc;
 }
 
-static void take_items(struct listing *l, cJSON *page)
+static int take_items(struct listing *l, cJSON *page, struct vf_error **err)
 {
     cJSON *items = cJSON_GetObjectItemCaseSensitive(page, "items");
-    for (cJSON *item = items ? items->child : NULL; item;) {
+    int rc = 0;
+    for (cJSON *item = items ? items->child : NULL; item && rc == 0;) {
         cJSON *next = item->next;
-        cJSON_AddItemToArray(l->items, cJSON_DetachItemViaPointer(items, item));
+        if (l->each) {
+            rc = l->each(l->opaque, item, err);
+        } else {
+            cJSON_AddItemToArray(l->items, cJSON_DetachItemViaPointer(items, item));
+        }
         item = next;
     }
+    return rc;
 }
 
 static int add_page(struct listing *l, struct vf_error **err)
@@ -111,29 +125,30 @@ static int add_page(struct listing *l, struct vf_error **err)
     } else {
         vf_replace_string(&l->version, version);
         vf_replace_string(&l->next, next && *next ? next : NULL);
-        take_items(l, page);
+        rc = take_items(l, page, err);
+        l->bytes = l->each ? 0 : l->bytes;
     }
     cJSON_Delete(page);
     return rc;
 }
 
-static void begin(struct listing *l)
+static int begin(struct listing *l, struct vf_error **err)
 {
     cJSON_Delete(l->items);
     l->items = vf_json_new_array();
     vf_replace_string(&l->next, NULL);
     vf_replace_string(&l->version, NULL);
     l->bytes = l->pages = 0;
+    return l->each ? l->each(l->opaque, NULL, err) : 0;
 }
 
 static int fetch_all(struct listing *l, struct vf_error **err)
 {
     for (unsigned beginnings = 1;; beginnings++) {
         struct vf_error *e = NULL;
-        int rc;
-        begin(l);
+        int rc = begin(l, &e);
         do {
-            rc = add_page(l, &e);
+            rc = rc ? rc : add_page(l, &e);
         } while (!rc && l->next);
         if (rc && vf_error_http_status(e) == 410 && l->next && beginnings < MAX_BEGINNINGS) {
             vf_error_free(e);
@@ -173,4 +188,21 @@ int vf_kube_list(struct vf_kube_client *client, const struct vf_kube_ref *ref,
 {
     return vf_kube_list_until(client, ref, select, options ? options->cancel : NULL, 0, ret_items,
                               ret_version, err);
+}
+
+int vf_kube_each(struct vf_kube_client *client, const struct vf_kube_ref *ref,
+                 const struct vf_kube_select *select, const struct vf_kube_options *options,
+                 vf_kube_item_fn *each, void *opaque, struct vf_error **err)
+{
+    struct listing l = {.client = client,
+                        .ref = *ref,
+                        .select = select,
+                        .cancel = options ? options->cancel : NULL,
+                        .each = each,
+                        .opaque = opaque};
+    int rc = fetch_all(&l, err);
+    cJSON_Delete(l.items);
+    free(l.version);
+    free(l.next);
+    return rc;
 }

@@ -91,7 +91,8 @@ static bool parse_suffix(const char *s, unsigned *ret_shift, int *ret_exponent)
     return parse_exponent(s, ret_exponent);
 }
 
-bool vf_kube_parse_bytes(const char *text, uint64_t *ret_bytes)
+/* Times 10^scale. */
+static bool parse_scaled(const char *text, int scale, uint64_t *ret)
 {
     struct number n;
     unsigned shift;
@@ -102,7 +103,7 @@ bool vf_kube_parse_bytes(const char *text, uint64_t *ret_bytes)
     /* 2^64 * 2^60 fits; powers of ten only as long as they do. */
     unsigned __int128 v = (unsigned __int128)n.value << shift;
     bool more = n.more;
-    for (exponent -= n.scale; exponent > 0; exponent--) {
+    for (exponent += scale - n.scale; exponent > 0; exponent--) {
         if (v >= MAX_BYTES) {
             return false;
         }
@@ -116,6 +117,16 @@ bool vf_kube_parse_bytes(const char *text, uint64_t *ret_bytes)
     if (v >= MAX_BYTES) {
         return false;
     }
-    *ret_bytes = (uint64_t)v;
+    *ret = (uint64_t)v;
     return true;
+}
+
+bool vf_kube_parse_bytes(const char *text, uint64_t *ret_bytes)
+{
+    return parse_scaled(text, 0, ret_bytes);
+}
+
+bool vf_kube_parse_millis(const char *text, uint64_t *ret_millis)
+{
+    return parse_scaled(text, 3, ret_millis);
 }

@@ -10,5 +10,7 @@
 
 /* In bytes, a fraction rounded up. False for what is no quantity, negative, or 2^62 and more. */
 bool vf_kube_parse_bytes(const char *text, uint64_t *ret_bytes);
+/* In thousandths, as CPU is counted. */
+bool vf_kube_parse_millis(const char *text, uint64_t *ret_millis);
 
 #endif

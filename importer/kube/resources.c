@@ -38,6 +38,27 @@ const struct vf_kube_resource vf_kube_volume_snapshots =
     RESOURCE("snapshot.storage.k8s.io", "v1", "volumesnapshots", true);
 const struct vf_kube_resource vf_kube_volume_snapshot_classes =
     RESOURCE("snapshot.storage.k8s.io", "v1", "volumesnapshotclasses", false);
+const struct vf_kube_resource vf_kube_nodes = RESOURCE("", "v1", "nodes", false);
+const struct vf_kube_resource vf_kube_service_accounts =
+    RESOURCE("", "v1", "serviceaccounts", true);
+const struct vf_kube_resource vf_kube_resource_quotas = RESOURCE("", "v1", "resourcequotas", true);
+const struct vf_kube_resource vf_kube_limit_ranges = RESOURCE("", "v1", "limitranges", true);
+const struct vf_kube_resource vf_kube_storage_capacities =
+    RESOURCE("storage.k8s.io", "v1", "csistoragecapacities", true);
+const struct vf_kube_resource vf_kube_instancetypes =
+    RESOURCE("instancetype.kubevirt.io", "v1beta1", "virtualmachineinstancetypes", true);
+const struct vf_kube_resource vf_kube_cluster_instancetypes =
+    RESOURCE("instancetype.kubevirt.io", "v1beta1", "virtualmachineclusterinstancetypes", false);
+const struct vf_kube_resource vf_kube_preferences =
+    RESOURCE("instancetype.kubevirt.io", "v1beta1", "virtualmachinepreferences", true);
+const struct vf_kube_resource vf_kube_cluster_preferences =
+    RESOURCE("instancetype.kubevirt.io", "v1beta1", "virtualmachineclusterpreferences", false);
+const struct vf_kube_resource vf_kube_rules_reviews =
+    RESOURCE("authorization.k8s.io", "v1", "selfsubjectrulesreviews", false);
+const struct vf_kube_resource vf_kube_access_reviews =
+    RESOURCE("authorization.k8s.io", "v1", "selfsubjectaccessreviews", false);
+const struct vf_kube_resource vf_kube_machine_subresources =
+    RESOURCE("subresources.kubevirt.io", "v1", "virtualmachines", true);
 
 static const struct {
     const char *kind;
@@ -62,6 +83,12 @@ static const struct {
     {"NetworkAttachmentDefinition", &vf_kube_network_attachments},
     {"VolumeSnapshot", &vf_kube_volume_snapshots},
     {"VolumeSnapshotClass", &vf_kube_volume_snapshot_classes},
+    {"VirtualMachineInstancetype", &vf_kube_instancetypes},
+    {"VirtualMachineClusterInstancetype", &vf_kube_cluster_instancetypes},
+    {"VirtualMachinePreference", &vf_kube_preferences},
+    {"VirtualMachineClusterPreference", &vf_kube_cluster_preferences},
+    {"SelfSubjectRulesReview", &vf_kube_rules_reviews},
+    {"SelfSubjectAccessReview", &vf_kube_access_reviews},
 };
 
 const char *vf_kube_kind(const struct vf_kube_resource *resource)

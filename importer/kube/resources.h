@@ -9,7 +9,13 @@ extern const struct vf_kube_resource vf_kube_namespaces, vf_kube_claims, vf_kube
     vf_kube_data_volumes, vf_kube_cdis, vf_kube_cdi_configs, vf_kube_storage_profiles,
     vf_kube_upload_tokens, vf_kube_virtual_machines, vf_kube_virtual_machine_instances,
     vf_kube_kubevirts, vf_kube_network_attachments, vf_kube_volume_snapshots,
-    vf_kube_volume_snapshot_classes;
+    vf_kube_volume_snapshot_classes, vf_kube_nodes, vf_kube_service_accounts,
+    vf_kube_resource_quotas, vf_kube_limit_ranges, vf_kube_storage_capacities,
+    vf_kube_instancetypes, vf_kube_cluster_instancetypes, vf_kube_preferences,
+    vf_kube_cluster_preferences, vf_kube_rules_reviews, vf_kube_access_reviews;
+
+/* KubeVirt serves what changes a VM's state beside its objects. */
+extern const struct vf_kube_resource vf_kube_machine_subresources;
 
 /* The resource for apiVersion and kind of an object; NULL when it is none of these. */
 const struct vf_kube_resource *vf_kube_resource_of(const char *api_version, const char *kind);

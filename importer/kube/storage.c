@@ -61,6 +61,11 @@ static const cJSON *find_default(const cJSON *classes, const char *annotation)
     return found;
 }
 
+const cJSON *vf_kube_storage_choose_default(const cJSON *classes, bool for_vms)
+{
+    return find_default(classes, for_vms ? DEFAULT_FOR_VMS : DEFAULT_FOR_ALL);
+}
+
 /* "fast, slow" */
 static char *name_classes(const cJSON *classes)
 {
@@ -106,8 +111,8 @@ static int fetch_default_class(struct vf_kube_client *client, const struct vf_ca
     if (rc) {
         return rc;
     }
-    const cJSON *found = find_default(classes, DEFAULT_FOR_VMS);
-    found = found ? found : find_default(classes, DEFAULT_FOR_ALL);
+    const cJSON *found = vf_kube_storage_choose_default(classes, true);
+    found = found ? found : vf_kube_storage_choose_default(classes, false);
     if (found) {
         *ret_class = cJSON_Duplicate(found, 1);
     } else {

@@ -6,6 +6,7 @@
 #ifndef IMPORTER_KUBE_STORAGE_H
 #define IMPORTER_KUBE_STORAGE_H
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,6 +47,10 @@ int vf_kube_storage_fetch(struct vf_kube_client *client, const struct vf_kube_st
                           const struct vf_cancel *cancel, struct vf_kube_storage **ret_storage,
                           struct vf_error **err);
 void vf_kube_storage_free(struct vf_kube_storage *s);
+
+/* Of an array of StorageClasses the one that is the default, for VMs (KubeVirt's) or for all
+ * (Kubernetes'): of several the newest, then the first by name. Borrowed; NULL: none. Pure. */
+const cJSON *vf_kube_storage_choose_default(const cJSON *classes, bool for_vms);
 
 /* What to request in spec.storage of a DataVolume, which CDI adds the overhead to: the disk in
  * whole MiB, one at least. VF_RANGE as below. Pure. */

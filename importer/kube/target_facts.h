@@ -14,6 +14,7 @@
 
 #include "importer/kube/client.h"
 #include "importer/kube/owned.h"
+#include "importer/kube/rights.h"
 #include "importer/kube/storage.h"
 
 /* Lists are sorted by their first string. "known" is false where the account may not read, and
@@ -46,6 +47,7 @@ struct vf_target_class {
     bool is_default_virt;
     bool has_capacity;         /* CSIStorageCapacity objects are there */
     uint64_t free_bytes;       /* the largest of them, as `capacity` */
+    uint64_t total_free_bytes; /* of all segments of the topology */
     uint64_t max_volume_bytes; /* the largest maximumVolumeSize; 0: not told */
     char *snapshot_class;      /* NULL: none fits */
 };
@@ -56,14 +58,6 @@ struct vf_target_storage {
     struct vf_kube_storage *storage;              /* NULL: as the two below say */
     int code;                                     /* enum vf_code: MISSING, INVALID, AUTH ... */
     char *problem, *hint;                         /* in a person's words; `hint` may be NULL */
-};
-
-/* Something that this account would need to be allowed, and is not. */
-struct vf_target_right {
-    char *verb, *resource; /* "create", "datavolumes.cdi.kubevirt.io" */
-    char *ns;              /* NULL: in the whole cluster */
-    const char *purpose;   /* of the question; borrowed */
-    bool needed;           /* of the question */
 };
 
 struct vf_target_node {
@@ -103,11 +97,10 @@ struct vf_target_facts {
     char *cdi_version;        /* NULL: not told */
     bool has_snapshots;       /* VolumeSnapshots are served */
     enum vf_tristate account; /* is the service account asked for there? UNSET: not known */
-    struct vf_target_right *refused;
-    size_t n_refused;
-    uint64_t max_claim_bytes;  /* the least of the LimitRanges' for a claim; 0: none */
-    uint64_t max_memory_bytes; /* for a container or pod; 0: none */
-    char *pod_security;        /* pod-security.kubernetes.io/enforce of the namespace; NULL: none */
+    const struct vf_kube_need **refused; /* of the question's, NULL-terminated; NULL: not asked */
+    uint64_t max_claim_bytes;            /* the least of the LimitRanges' for a claim; 0: none */
+    uint64_t max_memory_bytes;           /* for a container or pod; 0: none */
+    char *pod_security; /* pod-security.kubernetes.io/enforce of the namespace; NULL: none */
     bool is_user_defined_network; /* the namespace's primary network is a UserDefinedNetwork */
     int64_t clock_skew_ms;        /* the API server's Date minus ours */
     bool clock_known;
@@ -115,21 +108,12 @@ struct vf_target_facts {
     size_t n_unknown;
 };
 
-/* Something to be allowed; static. */
-struct vf_target_need {
-    const struct vf_kube_resource *resource;
-    const char *subresource; /* NULL: none */
-    const char *verb;
-    const char *purpose; /* "to make the disks' claims" */
-    bool needed;         /* else something is done without */
-};
-
 struct vf_target_question {
     const char *const *attachments; /* "NAMESPACE/NAME", NULL-terminated; NULL: none */
     const struct vf_kube_storage_wish *wishes;
     size_t n_wishes;
     const char *account; /* name of a service account in the namespace; NULL: not asked */
-    const struct vf_target_need *const *needs; /* NULL-terminated; NULL: none */
+    const struct vf_kube_need *const *needs; /* NULL-terminated; static; NULL: none */
 };
 
 /* An error only where the cluster cannot be reached at all, or on cancellation. */

@@ -15,12 +15,6 @@
 
 #define MAX_TEXT_BYTES 600
 
-/* KubeVirt serves what changes a VM's state beside its objects. */
-static const struct vf_kube_resource subresources = {.group = "subresources.kubevirt.io",
-                                                     .version = "v1",
-                                                     .plural = "virtualmachines",
-                                                     .namespaced = true};
-
 static bool is(const char *have, const char *value)
 {
     return have && strcmp(have, value) == 0;
@@ -163,7 +157,7 @@ int vf_virtual_machine_start(struct vf_kube_client *client, const char *ns, cons
                              const struct vf_cancel *cancel, struct vf_error **err)
 {
     const struct vf_kube_ref ref = {
-        .resource = &subresources, .ns = ns, .name = name, .subresource = "start"};
+        .resource = &vf_kube_machine_subresources, .ns = ns, .name = name, .subresource = "start"};
     const struct vf_kube_options options = {.cancel = cancel};
     struct vf_retry retry;
     struct vf_error *e = NULL;
