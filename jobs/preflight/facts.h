@@ -12,6 +12,7 @@
 
 #include <vmferry/vm.h>
 
+#include "converters/vm/os_table.h"
 #include "importer/kube/kubevirt_facts.h"
 #include "importer/kube/target_facts.h"
 #include "importer/vsphere/datastores.h"
@@ -73,16 +74,36 @@ struct vf_path_facts {
     size_t n_results;
 };
 
+/* What several VMs may have in common, sorted by `key`, then by VM. */
+struct vf_fact_key {
+    const char *key; /* borrowed of the VM */
+    size_t vm;       /* which of the VMs */
+    size_t item;     /* which of its NICs or disks */
+    bool aside;      /* a disk that is not copied */
+};
+struct vf_fact_keys {
+    struct vf_fact_key *items;
+    size_t n_items;
+};
+
 struct vf_facts {
     const struct vf_vm *vms; /* borrowed */
     size_t n_vms;
-    char **names; /* that they will have, one each (NULL: none can be found) */
+    char **names;                 /* that they will have, one each (NULL: none can be found) */
+    struct vf_os_table *os_table; /* as mapped; NULL: it cannot be read (mapping.invalid) */
+    struct vf_fact_keys macs, disk_files; /* of all VMs, by vf_facts_index */
     struct vf_source_facts source;
     struct vf_path_facts path;
     bool has_target; /* a cluster was asked; false: dir, or it could not be reached */
     struct vf_kubevirt_facts kubevirt;
     struct vf_target_facts target;
 };
+
+/* Fills macs and disk_files, once vms is there. */
+void vf_facts_index(struct vf_facts *f);
+/* The first of *ret_n in a row with that key; NULL has none. Borrowed. */
+const struct vf_fact_key *vf_fact_keys_find(const struct vf_fact_keys *keys, const char *key,
+                                            size_t *ret_n);
 
 void vf_facts_release(struct vf_facts *f); /* an all-zero struct is fine */
 
