@@ -18,7 +18,8 @@
 struct vf_preflight_options {
     struct vf_check_options check;
     const struct vf_vm_query *query; /* which VMs; NULL: all */
-    const char *vm;          /* one, as vf_find_vm has it, instead of a query; may be NULL */
+    /* These, each as vf_find_vm has it, instead of a query; NULL-terminated, may be NULL. */
+    const char *const *vms;
     const char *const *skip; /* IDs of rules that are not judged; may be NULL */
 };
 
