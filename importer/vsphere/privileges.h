@@ -1,8 +1,8 @@
 /* What the account may do, asked on the objects themselves (an account that is limited to a folder
  * has no rights on the root).
  *
- * Source: vSphere API reference, AuthorizationManager.HasUserPrivilegeOnEntities (5.5), in terms of
- * the session's user; the names of privileges are AuthorizationManager.privilegeList's.
+ * Source: vSphere API reference, AuthorizationManager.HasUserPrivilegeOnEntities, in terms of the
+ * session's user; the names of privileges are AuthorizationManager.privilegeList's.
  */
 #ifndef IMPORTER_VSPHERE_PRIVILEGES_H
 #define IMPORTER_VSPHERE_PRIVILEGES_H
@@ -28,7 +28,7 @@ struct vf_privileges {
     bool *held; /* held[entity * n_names + name] */
 };
 
-/* Some hundred entities a call. VF_UNSUPPORTED on ESXi or an API before 5.5, where nothing can be
+/* Some hundred entities a call. VF_UNSUPPORTED on ESXi or an API before 6.0, where nothing can be
  * asked this way. */
 int vf_vsphere_fetch_privileges(struct vf_vsphere *vs, const struct vf_entity *entities,
                                 size_t n_entities, const char *const *names,

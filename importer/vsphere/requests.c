@@ -144,3 +144,18 @@ void vf_encode_create_descriptor(struct vf_buf *b, const char *ovf_manager, cons
     vf_buf_puts(b, "</cdp>");
     vf_soap_close(b, "CreateDescriptor");
 }
+
+void vf_encode_has_privileges(struct vf_buf *b, const char *authorization_manager,
+                              const struct vf_entity *entities, size_t n_entities, const char *user,
+                              const char *const *names, size_t n_names)
+{
+    vf_soap_open(b, "HasUserPrivilegeOnEntities", VF_MO_RIGHTS, authorization_manager);
+    for (size_t i = 0; i < n_entities; i++) {
+        vf_soap_put_ref(b, "entities", entities[i].type, entities[i].moref);
+    }
+    vf_soap_put_text(b, "userName", user);
+    for (size_t i = 0; i < n_names; i++) {
+        vf_soap_put_text(b, "privId", names[i]);
+    }
+    vf_soap_close(b, "HasUserPrivilegeOnEntities");
+}

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "importer/base/buf.h"
+#include "importer/vsphere/privileges.h"
 
 void vf_encode_login(struct vf_buf *b, const char *session_manager, const char *user,
                      const char *password);
@@ -40,5 +41,9 @@ void vf_encode_lease_progress(struct vf_buf *b, const char *lease, unsigned perc
 /* `name` NULL: the VM's own. */
 void vf_encode_create_descriptor(struct vf_buf *b, const char *ovf_manager, const char *vm,
                                  const char *name);
+
+void vf_encode_has_privileges(struct vf_buf *b, const char *authorization_manager,
+                              const struct vf_entity *entities, size_t n_entities, const char *user,
+                              const char *const *names, size_t n_names);
 
 #endif

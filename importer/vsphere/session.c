@@ -251,6 +251,8 @@ static int read_content(struct vf_vsphere *vs, const struct vf_answer *answer,
     take_service(content, "viewManager", &vs->services.view_manager);
     take_service(content, "rootFolder", &vs->services.root_folder);
     take_service(content, "ovfManager", &vs->services.ovf_manager);
+    take_service(content, "authorizationManager", &vs->services.authorization_manager);
+    take_service(content, "licenseManager", &vs->services.license_manager);
     take_service(about, "name", &vs->about_name);
     take_service(about, "version", &vs->about_version);
     take_service(about, "instanceUuid", &vs->about_uuid);

@@ -17,7 +17,9 @@ struct vf_services {
     char *property_collector;
     char *view_manager;
     char *root_folder;
-    char *ovf_manager; /* may be NULL */
+    char *ovf_manager; /* this and what follows may be NULL */
+    char *authorization_manager;
+    char *license_manager;
 };
 
 /* Lock order: login_lock before lock. No call is made under `lock`. */

@@ -88,7 +88,9 @@ void vf_vsphere_free(struct vf_vsphere *vs)
                      vs->services.property_collector,
                      vs->services.view_manager,
                      vs->services.root_folder,
-                     vs->services.ovf_manager};
+                     vs->services.ovf_manager,
+                     vs->services.authorization_manager,
+                     vs->services.license_manager};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
         free(owned[i]);
     }
@@ -201,6 +203,19 @@ int vf_vsphere_login(const struct vf_vsphere_options *options, const struct vf_c
     }
     *ret_vsphere = vs;
     return 0;
+}
+
+int vf_vsphere_login_again(const struct vf_vsphere *vs, unsigned retry_deadline_ms,
+                           const struct vf_cancel *cancel, struct vf_vsphere **ret_vsphere,
+                           struct vf_error **err)
+{
+    char *vf_autofree url = vf_xasprintf("https://%s", vs->authority);
+    const struct vf_vsphere_options options = {.url = url,
+                                               .user = vs->user,
+                                               .password = vs->password,
+                                               .http = vs->http_options,
+                                               .retry_deadline_ms = retry_deadline_ms};
+    return vf_vsphere_login(&options, cancel, ret_vsphere, err);
 }
 
 int vf_vsphere_keep_alive(struct vf_vsphere *vs, struct vf_error **err)

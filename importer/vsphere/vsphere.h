@@ -37,6 +37,12 @@ struct vf_vsphere_options {
 int vf_vsphere_login(const struct vf_vsphere_options *options, const struct vf_cancel *cancel,
                      struct vf_vsphere **ret_vsphere, struct vf_error **err);
 
+/* One more session of the same user with the same server, for what is to end by a deadline or a
+ * cancellation of its own. As vf_vsphere_login. */
+int vf_vsphere_login_again(const struct vf_vsphere *vs, unsigned retry_deadline_ms,
+                           const struct vf_cancel *cancel, struct vf_vsphere **ret_vsphere,
+                           struct vf_error **err);
+
 /* Logs out, even after cancellation, waiting 5 s at most. NULL is fine. */
 void vf_vsphere_free(struct vf_vsphere *vs);
 

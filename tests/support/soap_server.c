@@ -58,7 +58,10 @@ static const char *own_answer(struct vf_test_soap *s, const char *method)
                "<about><name>VMware vCenter Server</name><version>8.0.3</version>"
                "<apiType>VirtualCenter</apiType><instanceUuid>1f</instanceUuid></about>"
                "<sessionManager type=\"SessionManager\">SessionManager</sessionManager>"
-               "<ovfManager type=\"OvfManager\">OvfManager</ovfManager></returnval>";
+               "<authorizationManager type=\"AuthorizationManager\">AuthorizationManager"
+               "</authorizationManager><licenseManager type=\"LicenseManager\">LicenseManager"
+               "</licenseManager><ovfManager "
+               "type=\"OvfManager\">OvfManager</ovfManager></returnval>";
     }
     if (strcmp(method, "Login") == 0) {
         s->logins++;

@@ -45,6 +45,23 @@ static void test_request__session_calls(void **state)
                "<password>a&lt;b&amp;&quot;c&apos;&gt;</password></Login>");
 }
 
+static void test_request__privileges(void **state)
+{
+    (void)state;
+    static const struct vf_entity entities[] = {{"VirtualMachine", "vm-1"}, {"Datastore", "ds-2"}};
+    static const char *const names[] = {"VApp.Export", "Datastore.Browse"};
+    struct vf_buf b;
+    vf_buf_init(&b, 1 << 20);
+    vf_encode_has_privileges(&b, "AuthorizationManager", entities, 2, "SIM\\u&v", names, 2);
+    expect(&b, "<HasUserPrivilegeOnEntities xmlns=\"urn:vim25\">"
+               "<_this type=\"AuthorizationManager\">AuthorizationManager</_this>"
+               "<entities type=\"VirtualMachine\">vm-1</entities>"
+               "<entities type=\"Datastore\">ds-2</entities><userName>SIM\\u&amp;v</userName>"
+               "<privId>VApp.Export</privId><privId>Datastore.Browse</privId>"
+               "</HasUserPrivilegeOnEntities>");
+    vf_buf_release(&b);
+}
+
 static void test_request__container_view(void **state)
 {
     (void)state;
@@ -207,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request__session_calls),
+        cmocka_unit_test(test_request__privileges),
         cmocka_unit_test(test_request__container_view),
         cmocka_unit_test(test_request__retrieve_and_continue),
         cmocka_unit_test(test_request__filter_and_wait),
