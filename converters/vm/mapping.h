@@ -89,9 +89,14 @@ struct vf_mapping {
     char *os_table;      /* YAML text that replaces the one built in; NULL: that */
     char *template_text; /* YAML text of a VirtualMachine, merged under what is mapped */
     char *template_name; /* for messages: its file */
-    char *preference;    /* "auto" by the OS table, NAME, or KIND/NAME; NULL: none */
-    char *instancetype;  /* the same; CPU and memory are its own then */
-    char *timezone;      /* "Europe/Zurich" */
+    /* Files that a mapping file names in the place of their texts, seen from its own folder:
+     * whoever reads the one reads them, too, and takes the names away. */
+    char *os_table_file, *template_file;
+    struct vf_map_pair *os_templates; /* by the file names that the OS table has: their texts */
+    size_t n_os_templates;
+    char *preference;   /* "auto" by the OS table, NAME, or KIND/NAME; NULL: none */
+    char *instancetype; /* the same; CPU and memory are its own then */
+    char *timezone;     /* "Europe/Zurich" */
     enum vf_tristate tpm, persistent_efi; /* UNSET: as the source has it */
     /* disks */
     char *disk_bus;                                  /* NULL: by the OS table, else virtio */
@@ -117,28 +122,48 @@ struct vf_mapping {
 void vf_mapping_init(struct vf_mapping *m);
 void vf_mapping_release(struct vf_mapping *m); /* an all-zero struct is fine */
 
-/* Fill from a node of a YAML document (an object; names of fields as in mapping_fields.c, the same
- * as of the options: "disk-bus" is diskBus). Unknown fields, values of another kind, and what
- * KubeVirt would not take are VF_INVALID with line, column, path and what was expected. Fields that
- * the node does not have stay as they are, so that it may be laid over another. */
+/* Fill from a node (an object; names of fields as in mapping_fields.c, the same as of the options:
+ * "disk-bus" is diskBus) of the YAML document `y`, or with NULL `y` of any tree. Unknown fields,
+ * values of another kind, and what KubeVirt would not take are VF_INVALID with line, column, path
+ * and what was expected.
+ *
+ * It is laid over what is there: fields that the node does not have stay as they are; entries of
+ * lists go before those that are there, or, when one of the same disk, datastore, file or network
+ * is, are laid over that one and take it along. After an error it is filled in part. */
 int vf_mapping_parse(struct vf_mapping *m, const struct vf_yaml *y, const cJSON *node,
                      struct vf_error **err);
 
+/* A mapping file, as above: one YAML document, apiVersion vmferry.io/v1alpha1, kind Mapping, the
+ * fields in spec. `what` names it in errors. */
+int vf_mapping_load(struct vf_mapping *m, const char *text, const char *what,
+                    struct vf_error **err);
+
 /* The whole as an object that vf_mapping_parse takes; defaults are left out. Caller deletes. */
 cJSON *vf_mapping_encode(const struct vf_mapping *m);
+/* The whole as the text of a file that vf_mapping_load takes. Caller frees. */
+int vf_mapping_print(const struct vf_mapping *m, char **ret_text, struct vf_error **err);
 
-/* "0:bus=sata,class=fast", "Hard disk 2:skip" as on the command line; added to m->disks.
- * VF_INVALID. */
+/* `over` laid over `m`, as vf_mapping_parse does. */
+void vf_mapping_lay(struct vf_mapping *m, const struct vf_mapping *over);
+
+/* Whether what is told goes together, once all of it is there: VF_INVALID. */
+int vf_mapping_check(const struct vf_mapping *m, struct vf_error **err);
+
+/* "0:bus=sata,class=fast", "Hard disk 2:skip" as on the command line; added behind m->disks, or
+ * laid over the rule of that disk. VF_INVALID. */
 int vf_mapping_add_disk(struct vf_mapping *m, const char *text, struct vf_error **err);
-/* "DATASTORE=CLASS[,Block|Filesystem][,ReadWriteMany|...]"; added to m->storage. */
+/* "DATASTORE=[CLASS][,Block|Filesystem][,ReadWriteMany|...]"; the same with m->storage. */
 int vf_mapping_add_storage(struct vf_mapping *m, const char *text, struct vf_error **err);
 
-/* The rule of that disk (number `i` of the VM); NULL: none. Borrowed. */
+/* The rule of that disk of a VM; NULL: none. Borrowed. `m` may be NULL here and below. */
+const struct vf_disk_rule *vf_mapping_rule_for(const struct vf_mapping *m,
+                                               const struct vf_vm_disk *disk);
+/* The same by its index in vm->disks. */
 const struct vf_disk_rule *vf_mapping_disk_rule(const struct vf_mapping *m, const struct vf_vm *vm,
                                                 size_t i);
 
 /* What holds for one disk, from its rule, the storage map, the whole. Members are borrowed; NULL:
- * the cluster's choice. `m` may be NULL. */
+ * the cluster's choice. */
 struct vf_disk_storage {
     const char *storage_class, *volume_mode, *access_mode;
 };

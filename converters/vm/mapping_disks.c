@@ -1,0 +1,108 @@
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "converters/vm/mapping.h"
+#include "importer/base/mem.h"
+
+static bool is_same(const char *a, const char *b)
+{
+    return a && strcmp(a, b) == 0;
+}
+
+static bool is_told(const struct vf_disk_rule *rule, const struct vf_vm_disk *disk)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%u", disk->position);
+    return strcmp(rule->disk, number) == 0 || is_same(disk->label, rule->disk) ||
+           is_same(disk->file, rule->disk) ||
+           (disk->uuid && strcasecmp(disk->uuid, rule->disk) == 0);
+}
+
+const struct vf_disk_rule *vf_mapping_rule_for(const struct vf_mapping *m,
+                                               const struct vf_vm_disk *disk)
+{
+    for (size_t i = 0; m && i < m->n_disks; i++) {
+        if (is_told(&m->disks[i], disk)) {
+            return &m->disks[i];
+        }
+    }
+    return NULL;
+}
+
+const struct vf_disk_rule *vf_mapping_disk_rule(const struct vf_mapping *m, const struct vf_vm *vm,
+                                                size_t i)
+{
+    return vf_mapping_rule_for(m, &vm->disks[i]);
+}
+
+static const struct vf_storage_rule *storage_rule(const struct vf_mapping *m,
+                                                  const struct vf_vm_disk *disk)
+{
+    for (size_t i = 0; i < m->n_storage; i++) {
+        const struct vf_storage_rule *rule = &m->storage[i];
+        if (fnmatch(rule->datastore, disk->datastore ? disk->datastore : "", 0) == 0 ||
+            is_same(disk->datastore, rule->datastore)) {
+            return rule;
+        }
+    }
+    return NULL;
+}
+
+static const char *first(const char *a, const char *b, const char *c)
+{
+    return a ? a : b ? b : c;
+}
+
+struct vf_disk_storage vf_mapping_storage_of(const struct vf_mapping *m, const struct vf_vm *vm,
+                                             size_t i)
+{
+    static const struct vf_disk_rule no_disk_rule;
+    static const struct vf_storage_rule no_storage_rule;
+    if (!m) {
+        return (struct vf_disk_storage){0};
+    }
+    const struct vf_disk_rule *d = vf_mapping_disk_rule(m, vm, i);
+    const struct vf_storage_rule *s = storage_rule(m, &vm->disks[i]);
+    d = d ? d : &no_disk_rule;
+    s = s ? s : &no_storage_rule;
+    return (struct vf_disk_storage){
+        .storage_class = first(d->storage_class, s->storage_class, m->storage_class),
+        .volume_mode = first(d->volume_mode, s->volume_mode, m->volume_mode),
+        .access_mode = first(d->access_mode, s->access_mode, m->access_mode)};
+}
+
+static bool is_copied(const struct vf_mapping *m, const struct vf_vm_disk *disk)
+{
+    const struct vf_disk_rule *rule = vf_mapping_rule_for(m, disk);
+    if (rule && (rule->skip || rule->claim)) {
+        return false;
+    }
+    enum vf_map_rdm rdm = rule && rule->rdm ? rule->rdm : m ? m->rdm : VF_RDM_ASK;
+    return !disk->rdm || (rdm != VF_RDM_LUN && rdm != VF_RDM_IGNORE);
+}
+
+bool vf_mapping_copies_disk(const struct vf_mapping *m, const struct vf_vm *vm, size_t i)
+{
+    return is_copied(m, &vm->disks[i]);
+}
+
+void vf_mapping_set_aside(const struct vf_mapping *m, struct vf_vm *vm)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        struct vf_vm_disk *disk = &vm->disks[i];
+        if (is_copied(m, disk)) {
+            vm->disks[n++] = *disk;
+            continue;
+        }
+        size_t at = vm->n_other_disks++;
+        vm->other_disks = vf_xrealloc_array(vm->other_disks, at + 1, sizeof *vm->other_disks);
+        for (; at > 0 && vm->other_disks[at - 1].position > disk->position; at--) {
+            vm->other_disks[at] = vm->other_disks[at - 1];
+        }
+        vm->other_disks[at] = *disk;
+    }
+    vm->n_disks = n;
+}
