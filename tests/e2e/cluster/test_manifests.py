@@ -246,7 +246,7 @@ def test_names_that_collide__give_two_vms(dry_run, look, cluster, namespace):
     cluster.create(virtual_machine(first), namespace)
     second = look("WEB01")
     name = virtual_machine(second)["metadata"]["name"]
-    assert re.match(r"web01-[0-9a-f]{6}$", name)
+    assert re.match(r"web01-[b-z2-9]{10}$", name)
     accepted(cluster, namespace, second)
     taken = {document["metadata"]["name"] for document in first}
     assert taken.isdisjoint(document["metadata"]["name"] for document in second)
