@@ -22,6 +22,9 @@ struct vf_os {
     const char *nic_model;
     bool virtio_transitional; /* virtio 0.9 only */
     bool hyperv;
+    /* Its boot image (initramfs) holds drivers of the machine that it was made on, so that it may
+     * boot from virtio only after it was made anew. */
+    bool host_only_boot_image;
     bool unsupported; /* it cannot be expected to run on KVM: an information of preflight */
     const char *template_file; /* name of an admin's VM template; taken from beside the table */
 };
@@ -39,9 +42,12 @@ void vf_os_table_free(struct vf_os_table *t);
 const struct vf_os *vf_os_find(const struct vf_os_table *t, const struct vf_vm *vm);
 /* By the row's name; NULL: none. */
 const struct vf_os *vf_os_by_name(const struct vf_os_table *t, const char *name);
+/* The rows one by one, in the table's order; NULL behind the last. */
+const struct vf_os *vf_os_row(const struct vf_os_table *t, size_t i);
 
-/* The smallest instance type of the row's series (or "u1") with at least so many CPUs and so much
- * memory, "u1.xlarge"; heap, NULL: none is large enough. */
+/* The smallest instance type (by memory, then CPUs) of the row's series (or "u1") in the table that
+ * the row is of, with at least so many CPUs and so much memory, "u1.xlarge"; heap, NULL: none is
+ * large enough. `os` is a row of a table. */
 char *vf_os_instancetype(const struct vf_os *os, uint32_t cpus, uint64_t memory_bytes);
 
 #endif
