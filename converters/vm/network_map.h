@@ -12,12 +12,17 @@ enum vf_network_kind {
     VF_NETWORK_POD,        /* the pod network, which takes one NIC of a VM, by masquerade */
     VF_NETWORK_ATTACHMENT, /* a NetworkAttachmentDefinition of Multus, by a bridge */
     VF_NETWORK_IGNORE,     /* the NIC is left out */
+    VF_NETWORK_SRIOV,      /* a NetworkAttachmentDefinition whose devices are passed through */
 };
 
 struct vf_network_rule {
-    char *source; /* a network's name, or the MAC address of one NIC, which goes before a name */
+    /* MAC address of one NIC, name of a network, or fnmatch(3) pattern of names ("*": all): what
+     * names one NIC goes before what names a network, and that before a pattern; among patterns
+     * the first that matches counts. */
+    char *source;
     enum vf_network_kind kind;
-    char *attachment; /* "NAD" or "NAMESPACE/NAD" of kind ATTACHMENT; else NULL */
+    char *attachment; /* "NAD" or "NAMESPACE/NAD" of kinds ATTACHMENT and SRIOV; else NULL */
+    char *binding;    /* of kind POD: network binding plugin, "l2bridge"; NULL: masquerade */
 };
 
 struct vf_network_map {
@@ -25,16 +30,28 @@ struct vf_network_map {
     size_t n_rules;
 };
 
-/* Add "SOURCE=pod", "SOURCE=ignore" or "SOURCE=[NAMESPACE/]NAD"; a source's name may contain "=".
- * VF_INVALID otherwise, and for a source that has a rule. */
+/* What stands right of "=" in a rule, for messages. */
+#define VF_NETWORK_TARGETS                                                                         \
+    "pod, pod:BINDING (a network binding plugin), ignore, [NAMESPACE/]NAD or "                     \
+    "sriov:[NAMESPACE/]NAD"
+
+/* Add "SOURCE=TARGET"; a source's name may contain "=". VF_INVALID for what is no target, and for a
+ * source that has a rule. */
 int vf_network_map_add(struct vf_network_map *map, const char *text, struct vf_error **err);
+/* The same, in two pieces. */
+int vf_network_map_put(struct vf_network_map *map, const char *source, const char *target,
+                       struct vf_error **err);
+/* The target as vf_network_map_put takes it; heap. */
+char *vf_network_rule_target(const struct vf_network_rule *rule);
 void vf_network_map_release(struct vf_network_map *map); /* an all-zero struct is fine */
 
 /* What becomes of one NIC. */
 struct vf_network_choice {
     enum vf_network_kind kind;
     char *attachment;
-    bool guessed; /* no rule told: the attachment may not exist */
+    char *binding;
+    bool guessed;                       /* no rule told: the attachment may not exist */
+    const struct vf_network_rule *rule; /* that told; borrowed; NULL: none */
 };
 
 /* One choice a NIC of the VM (heap; vf_network_choices_free). A NIC that no rule tells of goes to
@@ -43,6 +60,9 @@ struct vf_network_choice {
 int vf_network_map_resolve(const struct vf_network_map *map, const struct vf_vm *vm,
                            struct vf_network_choice **ret_choices, struct vf_error **err);
 void vf_network_choices_free(struct vf_network_choice *choices, size_t n);
+
+/* Whether the rule names many networks by a pattern. */
+bool vf_network_rule_is_pattern(const struct vf_network_rule *rule);
 
 /* Whether the rule tells of any NIC of the VM. */
 bool vf_network_rule_matches(const struct vf_network_rule *rule, const struct vf_vm *vm);

@@ -26,6 +26,10 @@ static void test_network_map_add__takes_apart_at_the_last_equals(void **state)
         {"vlan 120=vlan-120", "vlan 120", VF_NETWORK_ATTACHMENT, "vlan-120"},
         {"=pod=lab/pod", "=pod", VF_NETWORK_ATTACHMENT, "lab/pod"},
         {"00:50:56:9a:11:02=lab/a.b", "00:50:56:9a:11:02", VF_NETWORK_ATTACHMENT, "lab/a.b"},
+        {"fast=sriov:vf0", "fast", VF_NETWORK_SRIOV, "vf0"},
+        {"fa*=sriov:lab/vf0", "fa*", VF_NETWORK_SRIOV, "lab/vf0"},
+        {"udn=pod:l2bridge", "udn", VF_NETWORK_POD, NULL},
+        {"*=ignore", "*", VF_NETWORK_IGNORE, NULL},
     };
     struct vf_network_map map = {0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -37,7 +41,12 @@ static void test_network_map_add__takes_apart_at_the_last_equals(void **state)
         if (rows[i].attachment) {
             assert_string_equal(map.rules[i].attachment, rows[i].attachment);
         }
+        char *target = vf_network_rule_target(&map.rules[i]);
+        assert_string_equal(target, strrchr(rows[i].text, '=') + 1);
+        free(target);
     }
+    assert_string_equal(map.rules[7].binding, "l2bridge");
+    assert_null(map.rules[0].binding);
     struct vf_error *err = NULL;
     check_error(vf_network_map_add(&map, "VM Network=ignore", &err), &err, VF_INVALID,
                 "\"VM Network\" is mapped twice");
@@ -47,9 +56,10 @@ static void test_network_map_add__takes_apart_at_the_last_equals(void **state)
 static void test_network_map_add__refuses_what_no_object_is_named(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",        "a",      "=pod",     "a=",     "a=Pod",
-                                      "a=b/c/d", "a=/nad", "a=ns/",    "a=b_c",  "a=n.s/nad",
-                                      "a= pod",  "a=-b",   "a=lab/.b", "a=b\nc", "a=NS/nad"};
+    static const char *const bad[] = {"",        "a",       "=pod",     "a=",           "a=Pod",
+                                      "a=b/c/d", "a=/nad",  "a=ns/",    "a=b_c",        "a=n.s/nad",
+                                      "a= pod",  "a=-b",    "a=lab/.b", "a=b\nc",       "a=NS/nad",
+                                      "a=pod:",  "a=pod:X", "a=sriov:", "a=sriov:a/b/c"};
     struct vf_network_map map = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct vf_error *err = NULL;
@@ -105,6 +115,12 @@ static void test_network_map_resolve__table(void **state)
     /* One of two on the same network, whatever the order of the rules. */
     expect_choices((const char *const[]){"lan=pod", "00:50:56:9A:11:03=ignore", NULL},
                    (const char *const[]){"pod", "?dmz", "-", "?net-3"});
+    /* A name goes before a pattern; the first of two patterns counts. */
+    expect_choices(
+        (const char *const[]){"*=ignore", "l*=pod-net", "lan=pod", "00:50:56:9a:11:03=x", NULL},
+        (const char *const[]){"pod", "-", "x", "-"});
+    expect_choices((const char *const[]){"?mz=lab/dmz", "*=all", NULL},
+                   (const char *const[]){"all", "lab/dmz", "all", "all"});
     expect_choices((const char *const[]){"LAN=ignore", NULL},
                    (const char *const[]){"?pod", "?dmz", "?lan", "?net-3"});
 }
