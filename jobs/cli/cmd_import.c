@@ -9,6 +9,7 @@
 #include "jobs/cli/output.h"
 #include "jobs/cli/progress.h"
 #include "jobs/cli/target_args.h"
+#include "jobs/cli/upload_args.h"
 #include "jobs/import.h"
 
 struct import_args {
@@ -19,18 +20,14 @@ struct import_args {
     struct vf_cluster_args cluster;
     struct vf_disk_args disk;
     struct vf_landing_args landing;
+    struct vf_upload_args upload;
     const char *vm, *ova, *ovf, *vmdk, *name;
     const char *to;
     bool no_quiesce;
     int dry_run;
-    /* Target UPLOAD. */
-    bool bind_immediately, upload_insecure;
-    int upload_coding;
-    const char *upload_proxy, *upload_ca_file, *upload_thumbprint;
 };
 
-/* The first of each stands for "not given". */
-static const char *const codings[] = {"auto", "gzip", "zstd", NULL}; /* enum vf_import_coding */
+/* The first stands for "not given". */
 static const char *const dry_runs[] = {"none", "server", NULL};
 
 /* What is imported: exactly one of --vm, --ova, --ovf, --vmdk. */
@@ -80,18 +77,12 @@ static int check_target(struct vf_cli *cli, const struct import_args *args,
 {
     static const char cluster[] = "a target in a cluster";
     const struct vf_import_cluster *c = &options->cluster;
-    bool dir = options->target == VF_TO_DIR, upload = options->target == VF_TO_UPLOAD;
+    bool dir = options->target == VF_TO_DIR;
     const struct vf_option_fit fits[] = {
         {args->cluster.kubeconfig != NULL, !dir, "kubeconfig", cluster},
         {args->cluster.context != NULL, !dir, "context", cluster},
         {args->cluster.timeout_s != 0, !dir, "cluster-timeout", cluster},
         {c->dry_run, !dir, "dry-run", cluster},
-        {c->bind_immediately, upload, "bind-immediately", "--to upload"},
-        {c->proxy_url != NULL, upload, "upload-proxy", "--to upload"},
-        {args->upload_coding != VF_IMPORT_CODING_AUTO, upload, "upload-coding", "--to upload"},
-        {args->upload_ca_file != NULL, upload, "upload-ca-file", "--to upload"},
-        {args->upload_thumbprint != NULL, upload, "upload-thumbprint", "--to upload"},
-        {args->upload_insecure, upload, "upload-insecure-skip-verify", "--to upload"},
     };
     int rc = vf_option_fits(cli, fits, VF_COUNT(fits), err);
     if (rc == 0 && c->dry_run && args->progress.mode == VF_PROGRESS_JSON) {
@@ -100,19 +91,6 @@ static int check_target(struct vf_cli *cli, const struct import_args *args,
                            "both write to standard output");
     }
     return rc;
-}
-
-static int resolve_proxy(struct vf_cli *cli, const struct import_args *args,
-                         struct vf_import_cluster *cluster, struct vf_error **err)
-{
-    struct vf_trust_args trust = {.ca_file = args->upload_ca_file,
-                                  .thumbprint = args->upload_thumbprint,
-                                  .insecure = args->upload_insecure,
-                                  .prefix = "upload-"};
-    int rc = args->upload_proxy
-                 ? vf_connect_check_url(cli, "option \"--upload-proxy\"", args->upload_proxy, err)
-                 : 0;
-    return rc ? rc : vf_trust_resolve(cli, &trust, &cluster->proxy_http, err);
 }
 
 static int resolve_source(struct vf_cli *cli, const struct import_args *args,
@@ -133,11 +111,7 @@ static struct vf_import_options options_of(const struct import_args *args)
         .name = args->name,
         .no_quiesce = args->no_quiesce,
         .namespace_name = args->cluster.namespace_name,
-        .cluster = {.where = vf_cluster_options_of(&args->cluster),
-                    .bind_immediately = args->bind_immediately,
-                    .dry_run = args->dry_run > 0,
-                    .proxy_url = args->upload_proxy,
-                    .coding = (enum vf_import_coding)args->upload_coding},
+        .cluster = {.where = vf_cluster_options_of(&args->cluster), .dry_run = args->dry_run > 0},
     };
 }
 
@@ -170,7 +144,7 @@ static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **
     rc = rc ? rc : vf_target_pick(cli, args->to, "dir:PATH, upload or pvc", &options, err);
     rc = rc ? rc : vf_target_apply(cli, &args->disk, &args->landing, &options, err);
     rc = rc ? rc : check_target(cli, args, &options, err);
-    rc = rc ? rc : resolve_proxy(cli, args, &options.cluster, err);
+    rc = rc ? rc : vf_upload_apply(cli, &args->upload, &options, err);
     rc = rc ? rc : resolve_source(cli, args, &options, &password, err);
     rc = rc ? rc : vf_progress_open(cli, &args->progress, args->common.debug, &reporter, err);
     if (rc == 0) {
@@ -238,42 +212,6 @@ static const struct vf_option target_options[] = {
      .offset = offsetof(struct import_args, dry_run)},
 };
 
-static const struct vf_option upload_options[] = {
-    {.name = "bind-immediately",
-     .kind = VF_OPTION_FLAG,
-     .help = "upload: where the storage waits for the first consumer of a claim, have the volume "
-             "made at once; it may be on a node where the VM cannot run",
-     .offset = offsetof(struct import_args, bind_immediately)},
-    {.name = "upload-proxy",
-     .kind = VF_OPTION_STRING,
-     .value = "URL",
-     .help = "upload: of CDI's upload proxy; else as CDI publishes it",
-     .offset = offsetof(struct import_args, upload_proxy)},
-    {.name = "upload-ca-file",
-     .kind = VF_OPTION_STRING,
-     .value = "FILE",
-     .help = "upload: PEM certificates to trust the proxy by; else CDI's own, else the system's",
-     .offset = offsetof(struct import_args, upload_ca_file),
-     .complete = VF_COMPLETE_FILE},
-    {.name = "upload-thumbprint",
-     .kind = VF_OPTION_STRING,
-     .value = "HEX",
-     .help = "upload: trust exactly the proxy's certificate with this SHA-1 or SHA-256",
-     .offset = offsetof(struct import_args, upload_thumbprint)},
-    {.name = "upload-insecure-skip-verify",
-     .kind = VF_OPTION_FLAG,
-     .help = "upload: trust any certificate of the proxy: whoever sits on the path can change the "
-             "disk",
-     .offset = offsetof(struct import_args, upload_insecure)},
-    {.name = "upload-coding",
-     .kind = VF_OPTION_CHOICE,
-     .value = "CODING",
-     .help = "upload: how a disk is compressed on its way; auto is zstd where the version of CDI "
-             "can be read and is known to take it, else gzip, which costs thrice the CPU",
-     .choices = codings,
-     .offset = offsetof(struct import_args, upload_coding)},
-};
-
 static const struct vf_option_group groups[] = {
     {.title = "What to import", .options = what_options, .n_options = VF_COUNT(what_options)},
     VF_LOGIN_GROUP(struct import_args, login),
@@ -282,7 +220,7 @@ static const struct vf_option_group groups[] = {
     VF_DISK_GROUP(struct import_args, disk),
     VF_CLUSTER_GROUP(struct import_args, cluster),
     VF_LANDING_GROUP(struct import_args, landing),
-    {.title = "Upload", .options = upload_options, .n_options = VF_COUNT(upload_options)},
+    VF_UPLOAD_GROUP(struct import_args, upload),
     VF_PROGRESS_GROUP(struct import_args, progress),
     VF_COMMON_GROUP,
 };

@@ -9,6 +9,7 @@
 #include "jobs/cli/inventory_view.h"
 #include "jobs/cli/near.h"
 #include "jobs/cli/output.h"
+#include "jobs/cli/select_args.h"
 
 enum inventory_output { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_YAML };
 
@@ -16,7 +17,7 @@ struct inventory_args {
     struct vf_common_args common;
     struct vf_login_args login;
     struct vf_trust_args trust;
-    const char **names, **globs, **folders, **tags, **powers;
+    struct vf_select_args select;
     int output; /* enum inventory_output */
 };
 
@@ -77,21 +78,15 @@ static int list(struct vf_cli *cli, const struct inventory_args *args, struct vf
                 struct vf_error **err)
 {
     bool full = args->output != OUTPUT_TABLE;
-    const struct vf_vm_query query = {
-        .names = args->names,
-        .globs = args->globs,
-        .folders = args->folders,
-        .tags = args->tags,
-        .powers = args->powers,
-        .want_tags = full,
-        .want_disk_usage = args->output == OUTPUT_JSON || args->output == OUTPUT_YAML,
-    };
+    struct vf_vm_query query = vf_select_query_of(&args->select);
+    query.want_tags = full;
+    query.want_disk_usage = args->output == OUTPUT_JSON || args->output == OUTPUT_YAML;
     struct vf_vm *vms = NULL;
     size_t n = 0;
     struct vf_vm_notes notes = {0};
     int rc = vf_vsphere_fetch_vms(vs, &query, &vms, &n, &notes, err);
     if (rc == 0) {
-        rc = check_names(vs, args->names, vms, n, err);
+        rc = check_names(vs, query.names, vms, n, err);
     }
     if (rc == 0) {
         warn(cli, &notes, full);
@@ -121,36 +116,6 @@ static int run_inventory(struct vf_cli *cli, const void *opaque, struct vf_error
 }
 
 static const char *const outputs[] = {"table", "wide", "json", "yaml", NULL};
-static const char *const powers[] = {"on", "off", "suspended", NULL};
-
-static const struct vf_option select_options[] = {
-    {.name = "name",
-     .kind = VF_OPTION_LIST,
-     .value = "NAME",
-     .help = "VMs of exactly this name",
-     .offset = offsetof(struct inventory_args, names)},
-    {.name = "glob",
-     .kind = VF_OPTION_LIST,
-     .value = "PATTERN",
-     .help = "VMs whose name matches, 'web*'",
-     .offset = offsetof(struct inventory_args, globs)},
-    {.name = "folder",
-     .kind = VF_OPTION_LIST,
-     .value = "PATH",
-     .help = "VMs in this folder or below it, /DC0/vm/prod",
-     .offset = offsetof(struct inventory_args, folders)},
-    {.name = "tag",
-     .kind = VF_OPTION_LIST,
-     .value = "TAG",
-     .help = "VMs with this tag: its name, or category/name",
-     .offset = offsetof(struct inventory_args, tags)},
-    {.name = "power",
-     .kind = VF_OPTION_LIST,
-     .value = "STATE",
-     .help = "VMs in this state",
-     .choices = powers,
-     .offset = offsetof(struct inventory_args, powers)},
-};
 
 static const struct vf_option output_options[] = {
     {.name = "output",
@@ -165,7 +130,7 @@ static const struct vf_option output_options[] = {
 static const struct vf_option_group groups[] = {
     VF_LOGIN_GROUP(struct inventory_args, login),
     VF_TRUST_GROUP(struct inventory_args, trust),
-    {.title = "Selection", .options = select_options, .n_options = VF_COUNT(select_options)},
+    VF_SELECT_GROUP(struct inventory_args, select),
     {.title = "Output", .options = output_options, .n_options = VF_COUNT(output_options)},
     VF_COMMON_GROUP,
 };

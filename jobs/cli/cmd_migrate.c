@@ -8,6 +8,7 @@
 #include "jobs/cli/connect.h"
 #include "jobs/cli/progress.h"
 #include "jobs/cli/target_args.h"
+#include "jobs/cli/transport_args.h"
 #include "jobs/cli/when.h"
 #include "jobs/migration/migration.h"
 
@@ -25,12 +26,9 @@ struct migrate_args {
     struct vf_cluster_args cluster;
     struct vf_disk_args disk;
     struct vf_landing_args landing;
+    struct vf_transport_args transport;
     bool warm;
     const char *vm, *name, *to;
-    /* Transport. */
-    int transport; /* enum vf_transport_kind */
-    const char *vddk_libdir, *vddk_thumbprint, *vddk_image, *nbdkit;
-    unsigned connections;
     /* Rounds. */
     bool no_quiesce, allow_stun;
     const char *min_interval, *max_interval;
@@ -38,9 +36,6 @@ struct migrate_args {
     const char *cutover, *max_downtime, *shutdown_timeout;
     bool hard_power_off, no_digest;
 };
-
-/* In the order of enum vf_transport_kind. */
-static const char *const transports[] = {"auto", "nfc", "https", "vddk", "cdi", NULL};
 
 static int parse_duration(struct vf_cli *cli, const char *option, const char *text, int64_t *ret_ms,
                           struct vf_error **err)
@@ -137,28 +132,6 @@ static int check_target(struct vf_cli *cli, const struct migrate_args *args,
     return vf_option_fits(cli, fits, VF_COUNT(fits), err);
 }
 
-static int check_transport(struct vf_cli *cli, const struct migrate_args *args,
-                           const struct vf_import_options *o, struct vf_error **err)
-{
-    enum vf_transport_kind kind = (enum vf_transport_kind)args->transport;
-    bool nbd = kind == VF_TRANSPORT_VDDK || (kind == VF_TRANSPORT_AUTO && args->vddk_libdir);
-    static const char vddk[] = "--transport vddk";
-    const struct vf_option_fit fits[] = {
-        {args->vddk_libdir != NULL, kind == VF_TRANSPORT_VDDK || kind == VF_TRANSPORT_AUTO,
-         "vddk-libdir", "--transport vddk or auto"},
-        {args->vddk_thumbprint != NULL, nbd || kind == VF_TRANSPORT_CDI, "vddk-thumbprint",
-         "--transport vddk or cdi"},
-        {args->vddk_image != NULL, kind == VF_TRANSPORT_CDI, "vddk-image", "--transport cdi"},
-        {args->nbdkit != NULL, nbd, "nbdkit", vddk},
-        {args->connections != 0, kind != VF_TRANSPORT_NFC && kind != VF_TRANSPORT_CDI,
-         "connections", "--transport https or vddk"},
-    };
-    if (kind == VF_TRANSPORT_CDI && (o->target != VF_TO_CLAIM || o->to_path)) {
-        return vf_cli_misuse(cli, err, "\"--transport cdi\" goes with \"--to pvc\" only");
-    }
-    return vf_option_fits(cli, fits, VF_COUNT(fits), err);
-}
-
 static struct vf_migration_options options_of(const struct migrate_args *args)
 {
     return (struct vf_migration_options){
@@ -168,12 +141,6 @@ static struct vf_migration_options options_of(const struct migrate_args *args)
                    .no_quiesce = args->no_quiesce,
                    .namespace_name = args->cluster.namespace_name,
                    .cluster = {.where = vf_cluster_options_of(&args->cluster)}},
-        .transport = {.kind = (enum vf_transport_kind)args->transport,
-                      .vddk_libdir = args->vddk_libdir,
-                      .vddk_thumbprint = args->vddk_thumbprint,
-                      .vddk_image = args->vddk_image,
-                      .nbdkit_program = args->nbdkit,
-                      .connections = args->connections},
         .hard_power_off = args->hard_power_off,
         .no_digest = args->no_digest,
     };
@@ -190,7 +157,7 @@ static int run_migrate(struct vf_cli *cli, const void *opaque, struct vf_error *
     rc = rc ? rc : vf_target_pick(cli, args->to, "dir:PATH or pvc", &o.import, err);
     rc = rc ? rc : check_target(cli, args, &o.import, err);
     rc = rc ? rc : vf_target_apply(cli, &args->disk, &args->landing, &o.import, err);
-    rc = rc ? rc : check_transport(cli, args, &o.import, err);
+    rc = rc ? rc : vf_transport_resolve(cli, &args->transport, &o.import, &o.transport, err);
     rc = rc ? rc : fill_policy(cli, args, &o, err);
     rc =
         rc ? rc
@@ -231,48 +198,6 @@ static const struct vf_option what_options[] = {
              "PATH/disk-0 and so on)",
      .offset = offsetof(struct migrate_args, to),
      .complete = VF_COMPLETE_TARGET},
-};
-
-static const struct vf_option transport_options[] = {
-    {.name = "transport",
-     .kind = VF_OPTION_CHOICE,
-     .value = "HOW",
-     .help = "how the disks are read; auto is vddk where there is a --vddk-libdir, https where the "
-             "datastore lets every disk be read, else nfc, and says why",
-     .choices = transports,
-     .offset = offsetof(struct migrate_args, transport)},
-    {.name = "connections",
-     .kind = VF_OPTION_NUMBER,
-     .value = "N",
-     .help = "https, vddk: requests under way of one disk; as many as serve best unless said "
-             "otherwise",
-     .min = 1,
-     .max = 256,
-     .offset = offsetof(struct migrate_args, connections)},
-    {.name = "vddk-libdir",
-     .kind = VF_OPTION_STRING,
-     .value = "DIR",
-     .help = "vddk: VMware's library as it was unpacked, vmware-vix-disklib-distrib",
-     .offset = offsetof(struct migrate_args, vddk_libdir),
-     .complete = VF_COMPLETE_DIR},
-    {.name = "vddk-thumbprint",
-     .kind = VF_OPTION_STRING,
-     .value = "HEX",
-     .help = "vddk, cdi: SHA-1 of the source's certificate, as the library wants it; else of the "
-             "certificate that was met",
-     .offset = offsetof(struct migrate_args, vddk_thumbprint)},
-    {.name = "vddk-image",
-     .kind = VF_OPTION_STRING,
-     .value = "IMAGE",
-     .help =
-         "cdi: container image with VMware's library; else the one in CDI's ConfigMap v2v-vmware",
-     .offset = offsetof(struct migrate_args, vddk_image)},
-    {.name = "nbdkit",
-     .kind = VF_OPTION_STRING,
-     .value = "PROGRAM",
-     .help = "vddk: instead of the nbdkit in PATH",
-     .offset = offsetof(struct migrate_args, nbdkit),
-     .complete = VF_COMPLETE_FILE},
 };
 
 static const struct vf_option round_options[] = {
@@ -338,7 +263,7 @@ static const struct vf_option_group groups[] = {
     GROUP("What to migrate", what_options),
     VF_LOGIN_GROUP(struct migrate_args, login),
     VF_TRUST_GROUP(struct migrate_args, trust),
-    GROUP("Transport", transport_options),
+    VF_TRANSPORT_GROUP(struct migrate_args, transport),
     GROUP("Rounds", round_options),
     GROUP("Cutover", cutover_options),
     VF_DISK_GROUP(struct migrate_args, disk),
