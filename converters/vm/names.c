@@ -304,14 +304,6 @@ bool vf_name_is_label_value(const char *s)
            (n == 0 || (!strchr("._-", s[0]) && !strchr("._-", s[n - 1])));
 }
 
-bool vf_name_is_label_key(const char *s)
-{
-    const char *slash = strchr(s, '/');
-    const char *name = slash ? slash + 1 : s;
-    char *vf_autofree prefix = slash ? vf_xstrndup(s, (size_t)(slash - s)) : NULL;
-    return *name && vf_name_is_label_value(name) && (!prefix || vf_name_is_subdomain(prefix));
-}
-
 char *vf_name_to_label_value(const char *s)
 {
     if (vf_name_is_label_value(s)) {

@@ -47,11 +47,9 @@ bool vf_name_is_subdomain(const char *s);
 /* Value of a label: at most 63 of [A-Za-z0-9._-], a letter or digit at both ends; may be empty.
  * Source: Kubernetes, "Labels and Selectors", syntax and character set. */
 bool vf_name_is_label_value(const char *s);
-/* Key of a label or an annotation: as a value, but not empty, with or without "SUBDOMAIN/" before.
- */
-bool vf_name_is_label_key(const char *s);
-/* A value, and a key without a subdomain, of any text: what is valid stays as it is; else other
- * characters become "-" and the hash of the text is put behind, as above. Empty for "" alone. */
+/* A value, or what stands behind the "/" of a key, of any text: what is valid stays as it is; else
+ * other characters become "-" and the hash of the text is put behind, as above. Empty for "" alone,
+ * which is no key. */
 char *vf_name_to_label_value(const char *s);
 
 /* Value of an annotation: UTF-8, cut at max_len bytes with an ellipsis. */

@@ -69,16 +69,13 @@ static void grow(struct vf_origins *o)
     *o = larger;
 }
 
-void vf_origin_note(struct vf_origins *o, const cJSON *node, enum vf_origin_kind kind,
-                    const char *fmt, ...)
+static void __attribute__((format(printf, 4, 0)))
+note(struct vf_origins *o, const cJSON *node, enum vf_origin_kind kind, const char *fmt, va_list ap)
 {
     if (!o || !node) {
         return;
     }
-    va_list ap;
-    va_start(ap, fmt);
     char *text = vf_xvasprintf(fmt, ap);
-    va_end(ap);
     if (2 * o->n_used >= o->n_slots) {
         grow(o);
     }
@@ -86,6 +83,24 @@ void vf_origin_note(struct vf_origins *o, const cJSON *node, enum vf_origin_kind
     o->n_used += s->node == NULL;
     free(s->text);
     *s = (struct slot){.node = node, .origin = {kind, text}, .text = text};
+}
+
+void vf_origin_note(struct vf_origins *o, const cJSON *node, enum vf_origin_kind kind,
+                    const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    note(o, node, kind, fmt, ap);
+    va_end(ap);
+}
+
+void vf_origin_note_member(struct vf_origins *o, const cJSON *object, const char *key,
+                           enum vf_origin_kind kind, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    note(o, cJSON_GetObjectItemCaseSensitive(object, key), kind, fmt, ap);
+    va_end(ap);
 }
 
 const struct vf_origin *vf_origin_get(const struct vf_origins *o, const cJSON *node)

@@ -34,6 +34,10 @@ void vf_origins_free(struct vf_origins *o); /* NULL is fine */
  */
 void vf_origin_note(struct vf_origins *o, const cJSON *node, enum vf_origin_kind kind,
                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The same for a member of an object, by its key. */
+void vf_origin_note_member(struct vf_origins *o, const cJSON *object, const char *key,
+                           enum vf_origin_kind kind, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 /* Before `node` is deleted: its note and those of all nodes below it mean nothing any more, and
  * another node may come to stand at the same address. */
 void vf_origin_forget(struct vf_origins *o, const cJSON *node);
@@ -52,9 +56,9 @@ struct vf_explained {
 };
 
 /* All leaves in the document's order, each with its own note or that of the nearest node above;
- * those without any are DEFAULT with an empty text. Entries of arrays go by their "name" (or that of
- * their "metadata"), else by number; keys with other than letters, digits, "_" and "-" are quoted
- * in brackets. Freed by vf_explained_free. */
+ * those without any are DEFAULT with an empty text. Entries of arrays go by their "name" (or that
+ * of their "metadata"), else by number; keys with other than letters, digits, "_" and "-" are
+ * quoted in brackets. Freed by vf_explained_free. */
 void vf_origins_explain(const struct vf_origins *o, const cJSON *document,
                         struct vf_explained **ret_list, size_t *ret_n);
 void vf_explained_free(struct vf_explained *list, size_t n);
