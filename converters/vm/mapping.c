@@ -53,6 +53,7 @@ void vf_mapping_release_fields(const struct vf_mapping_fields *fields, void *bas
             break;
         case VF_MAPPING_NETWORK:
             free(((struct vf_network_rule *)base)->attachment);
+            free(((struct vf_network_rule *)base)->binding);
             break;
         case VF_MAPPING_CHOICE:
         case VF_MAPPING_FLAG:

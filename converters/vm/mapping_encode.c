@@ -1,5 +1,6 @@
 #include "converters/vm/mapping_private.h"
 #include "importer/base/json.h"
+#include "importer/base/mem.h"
 
 static cJSON *encode_fields(const struct vf_mapping_fields *fields, const void *base);
 
@@ -55,11 +56,8 @@ static void encode_flag(const struct vf_mapping_field *f, const void *base, cJSO
 
 static void encode_network(const struct vf_mapping_field *f, const void *base, cJSON *object)
 {
-    const struct vf_network_rule *rule = base;
-    vf_json_add_string(object, f->name,
-                       rule->kind == VF_NETWORK_POD      ? "pod"
-                       : rule->kind == VF_NETWORK_IGNORE ? "ignore"
-                                                         : rule->attachment);
+    char *vf_autofree target = vf_network_rule_target(base);
+    vf_json_add_string(object, f->name, target);
 }
 
 static void encode_field(const struct vf_mapping_field *f, const void *base, cJSON *object)

@@ -132,12 +132,12 @@ static const struct vf_mapping_fields iso_entry = {iso_fields, COUNT(iso_fields)
 static const struct vf_mapping_field network_fields[] = {
     {.name = "source",
      .kind = VF_MAPPING_TEXT,
-     .help = "name of a network, or the MAC address of one NIC",
+     .help = "name of a network, a shell pattern of names, or the MAC address of one NIC",
      .offset = offsetof(struct vf_network_rule, source)},
     {.name = "to",
      .kind = VF_MAPPING_NETWORK,
-     .help = "pod; ignore; or [NAMESPACE/]NAME of a NetworkAttachmentDefinition",
-     .expected = "pod, ignore, or [NAMESPACE/]NAME of a NetworkAttachmentDefinition"},
+     .help = VF_NETWORK_TARGETS,
+     .expected = VF_NETWORK_TARGETS},
 };
 static const struct vf_mapping_fields network_entry = {network_fields, COUNT(network_fields),
                                                        sizeof(struct vf_network_rule)};

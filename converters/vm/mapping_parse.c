@@ -195,13 +195,13 @@ static int parse_network(const struct vf_mapping_field *f, const struct place *a
 {
     struct vf_network_rule *rule = base;
     struct vf_network_map map = {0};
-    char *vf_autofree text =
-        cJSON_IsString(at->node) ? vf_xasprintf("network=%s", at->node->valuestring) : NULL;
-    if (!text || strchr(at->node->valuestring, '=') || vf_network_map_add(&map, text, NULL) != 0) {
+    if (!cJSON_IsString(at->node) ||
+        vf_network_map_put(&map, "any", at->node->valuestring, NULL) != 0) {
         return unexpected(at, f->expected, err);
     }
     char *source = vf_take(rule->source);
     free(rule->attachment);
+    free(rule->binding);
     *rule = map.rules[0];
     free(rule->source);
     rule->source = source;

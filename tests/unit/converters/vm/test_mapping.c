@@ -72,6 +72,10 @@ static const char whole[] = HEAD "  cpuModel: Skylake-Server-IBRS\n"
                                  "      to: pod\n"
                                  "    - source: vlan 120\n"
                                  "      to: lab/vlan-120\n"
+                                 "    - source: pxe\n"
+                                 "      to: pod:l2bridge\n"
+                                 "    - source: fast*\n"
+                                 "      to: sriov:fast\n"
                                  "    - source: backup\n"
                                  "      to: ignore\n"
                                  "  addresses: cloud-init\n"
@@ -182,10 +186,12 @@ static void test_mapping__fields_land_where_they_belong(void **state)
     assert_int_equal(m.cdroms, VF_CDROMS_KEEP);
     assert_string_equal(m.isos[0].claim, "isos");
     assert_string_equal(m.nic_model, "e1000e");
-    assert_int_equal(m.networks.n_rules, 3);
+    assert_int_equal(m.networks.n_rules, 5);
     assert_int_equal(m.networks.rules[0].kind, VF_NETWORK_POD);
     assert_string_equal(m.networks.rules[1].attachment, "lab/vlan-120");
-    assert_int_equal(m.networks.rules[2].kind, VF_NETWORK_IGNORE);
+    assert_string_equal(m.networks.rules[2].binding, "l2bridge");
+    assert_int_equal(m.networks.rules[3].kind, VF_NETWORK_SRIOV);
+    assert_int_equal(m.networks.rules[4].kind, VF_NETWORK_IGNORE);
     assert_int_equal(m.addresses, VF_ADDRESSES_CLOUD_INIT);
     assert_string_equal(m.labels[0].key, "example.com/team");
     assert_string_equal(m.annotations[0].value, "Anything goes, even two lines");
@@ -234,8 +240,8 @@ static void test_mapping__errors_name_place_path_and_what_was_expected(void **st
         {"  storageClass: Fast\n", "expected a name of a storage class, but there is \"Fast\""},
         {"  storageClass:\n", "expected a text, but there is nothing"},
         {"  preference: a/b/c\n", "expected \"auto\", NAME or KIND/NAME"},
-        {"  networks:\n    - {source: a, to: A_B}\n", "expected pod, ignore, or [NAMESPACE/]NAME"},
-        {"  networks:\n    - {source: a, to: b=c}\n", "expected pod, ignore, or [NAMESPACE/]NAME"},
+        {"  networks:\n    - {source: a, to: A_B}\n", "spec.networks[0].to: expected pod, "},
+        {"  networks:\n    - {source: a, to: b=c}\n", "spec.networks[0].to: expected pod, "},
         {"  labels: {a: 1}\n", "spec.labels.a: expected a text, but there is 1"},
         {"  labels: {a: \"b c\"}\n", "spec.labels.a: expected a label that is none of vmferry's"},
         {"  labels: {a_: b}\n", "spec.labels.a_: expected a label"},
