@@ -1,0 +1,36 @@
+/* Private to preflight: rules over facts. */
+#ifndef JOBS_PREFLIGHT_JUDGE_H
+#define JOBS_PREFLIGHT_JUDGE_H
+
+#include "jobs/preflight/rule.h"
+
+struct vf_judge {
+    const struct vf_check_options *options;
+    const struct vf_facts *facts;
+    const char *ns;          /* for the manifests; NULL: none */
+    const char *source;      /* where the VMs come from, for people */
+    const char *const *skip; /* IDs of rules that are not judged; may be NULL */
+    struct vf_findings *findings;
+};
+
+/* VF_INVALID for an ID that no rule has. `skip` may be NULL. */
+int vf_judge_check_skip(const char *const *skip, struct vf_error **err);
+
+/* Every rule for that VM, and what its mapping tells. */
+void vf_judge_vm(const struct vf_judge *j, size_t index);
+/* Every rule that is `once`. */
+void vf_judge_once(const struct vf_judge *j);
+
+/* A finding of the row with that ID, which is there, unless it is skipped. */
+void vf_judge_found(const struct vf_judge *j, const char *id, const char *action, const char *fmt,
+                    ...) __attribute__((format(printf, 4, 5)));
+
+/* Takes out those of rules that are skipped: who gathers does not know of them. */
+void vf_findings_drop(struct vf_findings *f, const char *const *skip);
+/* By VM in order, the gravest first, then by area and ID; those of no VM come last. */
+void vf_findings_sort(struct vf_findings *f);
+
+/* What helps against it: its own action, else that of its rule. Borrowed. */
+const char *vf_finding_action(const struct vf_finding *f);
+
+#endif
