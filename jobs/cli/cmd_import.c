@@ -3,9 +3,11 @@
 
 #include "importer/base/mem.h"
 #include "importer/base/yaml.h"
+#include "jobs/cli/check_args.h"
 #include "jobs/cli/cluster_args.h"
 #include "jobs/cli/commands.h"
 #include "jobs/cli/connect.h"
+#include "jobs/cli/mapping_args.h"
 #include "jobs/cli/output.h"
 #include "jobs/cli/progress.h"
 #include "jobs/cli/target_args.h"
@@ -21,14 +23,17 @@ struct import_args {
     struct vf_disk_args disk;
     struct vf_landing_args landing;
     struct vf_upload_args upload;
+    struct vf_mapping_args mapping;
+    struct vf_check_args check;
     const char *vm, *ova, *ovf, *vmdk, *name;
     const char *to;
     bool no_quiesce;
     int dry_run;
 };
 
-/* The first stands for "not given". */
-static const char *const dry_runs[] = {"none", "server", NULL};
+/* The first stands for "not given"; in the order of the enum. */
+static const char *const dry_runs[] = {"none", "client", "server", NULL};
+enum { DRY_RUN_NONE, DRY_RUN_CLIENT, DRY_RUN_SERVER };
 
 /* What is imported: exactly one of --vm, --ova, --ovf, --vmdk. */
 static int pick_kind(struct vf_cli *cli, const struct import_args *args,
@@ -82,10 +87,10 @@ static int check_target(struct vf_cli *cli, const struct import_args *args,
         {args->cluster.kubeconfig != NULL, !dir, "kubeconfig", cluster},
         {args->cluster.context != NULL, !dir, "context", cluster},
         {args->cluster.timeout_s != 0, !dir, "cluster-timeout", cluster},
-        {c->dry_run, !dir, "dry-run", cluster},
+        {c->dry_run, !dir, "dry-run server", cluster},
     };
     int rc = vf_option_fits(cli, fits, VF_COUNT(fits), err);
-    if (rc == 0 && c->dry_run && args->progress.mode == VF_PROGRESS_JSON) {
+    if (rc == 0 && args->dry_run != DRY_RUN_NONE && args->progress.mode == VF_PROGRESS_JSON) {
         rc = vf_cli_misuse(cli, err,
                            "options \"--dry-run\" and \"--progress\" json contradict each other: "
                            "both write to standard output");
@@ -110,8 +115,10 @@ static struct vf_import_options options_of(const struct import_args *args)
     return (struct vf_import_options){
         .name = args->name,
         .no_quiesce = args->no_quiesce,
+        .dry_run = args->dry_run == DRY_RUN_CLIENT,
         .namespace_name = args->cluster.namespace_name,
-        .cluster = {.where = vf_cluster_options_of(&args->cluster), .dry_run = args->dry_run > 0},
+        .cluster = {.where = vf_cluster_options_of(&args->cluster),
+                    .dry_run = args->dry_run == DRY_RUN_SERVER},
     };
 }
 
@@ -139,12 +146,15 @@ static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **
     struct vf_secret *password = NULL;
     struct vf_reporter *reporter = NULL;
     cJSON *documents = NULL;
+    struct vf_mapping mapping = {0};
 
     int rc = pick_kind(cli, args, &options, err);
     rc = rc ? rc : vf_target_pick(cli, args->to, "dir:PATH, upload or pvc", &options, err);
     rc = rc ? rc : vf_target_apply(cli, &args->disk, &args->landing, &options, err);
     rc = rc ? rc : check_target(cli, args, &options, err);
     rc = rc ? rc : vf_upload_apply(cli, &args->upload, &options, err);
+    rc = rc ? rc : vf_check_apply(cli, &args->check, &options, err);
+    rc = rc ? rc : vf_mapping_apply(cli, &args->mapping, &mapping, &options, err);
     rc = rc ? rc : resolve_source(cli, args, &options, &password, err);
     rc = rc ? rc : vf_progress_open(cli, &args->progress, args->common.debug, &reporter, err);
     if (rc == 0) {
@@ -155,6 +165,7 @@ static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **
         rc = put_documents(cli, documents, err);
     }
     cJSON_Delete(documents);
+    vf_mapping_release(&mapping);
     vf_secret_free(password);
     return rc;
 }
@@ -205,10 +216,12 @@ static const struct vf_option target_options[] = {
      .complete = VF_COMPLETE_TARGET},
     {.name = "dry-run",
      .kind = VF_OPTION_CHOICE,
-     .value = "WHERE",
-     .help = "server: have the API server and its webhooks check what would be made, print it, "
-             "and make nothing",
+     .value = "[WHERE]",
+     .help =
+         "print what would be made, and make nothing. client, which stands for --dry-run alone: "
+         "nothing is asked but the source; server: the API server and its webhooks check it",
      .choices = dry_runs,
+     .implied = "client",
      .offset = offsetof(struct import_args, dry_run)},
 };
 
@@ -218,9 +231,11 @@ static const struct vf_option_group groups[] = {
     VF_TRUST_GROUP(struct import_args, trust),
     {.title = "Target", .options = target_options, .n_options = VF_COUNT(target_options)},
     VF_DISK_GROUP(struct import_args, disk),
+    VF_MAPPING_GROUP(struct import_args, mapping),
     VF_CLUSTER_GROUP(struct import_args, cluster),
     VF_LANDING_GROUP(struct import_args, landing),
     VF_UPLOAD_GROUP(struct import_args, upload),
+    VF_CHECK_GROUP(struct import_args, check),
     VF_PROGRESS_GROUP(struct import_args, progress),
     VF_COMMON_GROUP,
 };

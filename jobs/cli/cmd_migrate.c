@@ -3,9 +3,11 @@
 #include <time.h>
 
 #include "importer/base/mem.h"
+#include "jobs/cli/check_args.h"
 #include "jobs/cli/cluster_args.h"
 #include "jobs/cli/commands.h"
 #include "jobs/cli/connect.h"
+#include "jobs/cli/mapping_args.h"
 #include "jobs/cli/progress.h"
 #include "jobs/cli/target_args.h"
 #include "jobs/cli/transport_args.h"
@@ -27,6 +29,8 @@ struct migrate_args {
     struct vf_disk_args disk;
     struct vf_landing_args landing;
     struct vf_transport_args transport;
+    struct vf_mapping_args mapping;
+    struct vf_check_args check;
     bool warm;
     const char *vm, *name, *to;
     /* Rounds. */
@@ -152,13 +156,16 @@ static int run_migrate(struct vf_cli *cli, const void *opaque, struct vf_error *
     struct vf_migration_options o = options_of(args);
     struct vf_secret *password = NULL;
     struct vf_reporter *reporter = NULL;
+    struct vf_mapping mapping = {0};
 
     int rc = check_what(cli, args, err);
     rc = rc ? rc : vf_target_pick(cli, args->to, "dir:PATH or pvc", &o.import, err);
     rc = rc ? rc : check_target(cli, args, &o.import, err);
     rc = rc ? rc : vf_target_apply(cli, &args->disk, &args->landing, &o.import, err);
     rc = rc ? rc : vf_transport_resolve(cli, &args->transport, &o.import, &o.transport, err);
+    rc = rc ? rc : vf_check_apply(cli, &args->check, &o.import, err);
     rc = rc ? rc : fill_policy(cli, args, &o, err);
+    rc = rc ? rc : vf_mapping_apply(cli, &args->mapping, &mapping, &o.import, err);
     rc =
         rc ? rc
            : vf_connect_resolve(cli, &args->login, &args->trust, &o.import.vsphere, &password, err);
@@ -170,6 +177,7 @@ static int run_migrate(struct vf_cli *cli, const void *opaque, struct vf_error *
         rc = (launch ? vf_migration_launch : vf_migration_run)(&o, reporter, cli->cancel, err);
         vf_progress_close(reporter, rc, err);
     }
+    vf_mapping_release(&mapping);
     vf_secret_free(password);
     return rc;
 }
@@ -267,8 +275,10 @@ static const struct vf_option_group groups[] = {
     GROUP("Rounds", round_options),
     GROUP("Cutover", cutover_options),
     VF_DISK_GROUP(struct migrate_args, disk),
+    VF_MAPPING_GROUP(struct migrate_args, mapping),
     VF_CLUSTER_GROUP(struct migrate_args, cluster),
     VF_LANDING_GROUP(struct migrate_args, landing),
+    VF_CHECK_GROUP(struct migrate_args, check),
     VF_PROGRESS_GROUP(struct migrate_args, progress),
     VF_COMMON_GROUP,
 };

@@ -41,6 +41,7 @@ struct vf_option {
     size_t offset; /* in the group's struct */
     unsigned min, max;
     const char *const *choices; /* NULL-terminated */
+    const char *implied;        /* with choices: what it is when none of them follows */
     bool may_be_empty;
     enum vf_complete complete;
 };

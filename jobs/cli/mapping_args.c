@@ -149,26 +149,39 @@ static int add_lists(struct vf_cli *cli, const struct vf_mapping_args *args, str
     return rc;
 }
 
-int vf_mapping_resolve(struct vf_cli *cli, const struct vf_mapping_args *args,
-                       struct vf_mapping *ret, struct vf_error **err)
+/* Until all of an import looks at the mapping alone. */
+static void fill_old(const struct vf_mapping_args *args, const struct vf_mapping *m,
+                     struct vf_import_options *options)
 {
-    vf_mapping_init(ret);
-    int rc = args->mapping ? vf_mapping_read(args->mapping, ret, err) : 0;
-    rc = rc ? rc : vf_mapping_read_files(args->template_file, args->os_table, ret, err);
+    options->storage_class = m->storage_class;
+    options->disk_bus = m->disk_bus;
+    options->networks = (const char *const *)args->networks;
+    options->cluster.volume_mode = m->volume_mode;
+    options->cluster.access_mode = m->access_mode;
+}
+
+int vf_mapping_apply(struct vf_cli *cli, const struct vf_mapping_args *args,
+                     struct vf_mapping *mapping, struct vf_import_options *options,
+                     struct vf_error **err)
+{
+    int rc = args->mapping ? vf_mapping_read(args->mapping, mapping, err) : 0;
+    rc = rc ? rc : vf_mapping_read_files(args->template_file, args->os_table, mapping, err);
     cli->misuse |= rc != 0; /* a file that is not there, or not what it should be */
-    rc = rc ? rc : set_values(cli, args, ret, err);
+    rc = rc ? rc : set_values(cli, args, mapping, err);
     if (rc == 0) {
         struct vf_mapping told;
         vf_mapping_init(&told);
         rc = add_lists(cli, args, &told, err);
         if (rc == 0) {
-            vf_mapping_lay(ret, &told);
+            vf_mapping_lay(mapping, &told);
         }
         vf_mapping_release(&told);
     }
     if (rc == 0) {
-        rc = vf_mapping_check(ret, err);
+        rc = vf_mapping_check(mapping, err);
         cli->misuse |= rc == VF_INVALID;
     }
+    options->mapping = mapping;
+    fill_old(args, mapping, options);
     return rc;
 }

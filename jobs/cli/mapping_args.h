@@ -8,6 +8,7 @@
 
 #include "converters/vm/mapping.h"
 #include "jobs/cli/command.h"
+#include "jobs/import.h"
 
 struct vf_mapping_args {
     const char *mapping, *template_file, *os_table; /* files */
@@ -33,9 +34,10 @@ extern const struct vf_option vf_mapping_options[VF_N_MAPPING_OPTIONS];
 
 /* The mapping file, if there is one, then what the other options tell: a value takes the place of
  * the file's, rules of disks, datastores, networks and drives go before the file's. Reads files.
- * Misuse, with the option's name or with file, line and column. *ret is init-ed here; the caller
- * releases it in any case. */
-int vf_mapping_resolve(struct vf_cli *cli, const struct vf_mapping_args *args,
-                       struct vf_mapping *ret, struct vf_error **err);
+ * Misuse, with the option's name or with file, line and column. `mapping` (all-zero, or to be laid
+ * over) is the caller's to release in any case; options->mapping borrows it. */
+int vf_mapping_apply(struct vf_cli *cli, const struct vf_mapping_args *args,
+                     struct vf_mapping *mapping, struct vf_import_options *options,
+                     struct vf_error **err);
 
 #endif

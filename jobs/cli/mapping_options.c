@@ -62,9 +62,9 @@ const struct vf_option vf_mapping_options[VF_N_MAPPING_OPTIONS] = {
     {.name = "disk",
      .kind = VF_OPTION_LIST,
      .value = "DISK:KEY=VALUE",
-     .help = "of one disk, by its number from 0, label, file or UUID: bus, class, mode, access, "
-             "claim (one that is there and is attached instead of a copy), serial, boot, rdm, "
-             "ioThread, or skip; several behind commas: '1:bus=sata,class=fast'",
+     .help = "of one disk, by its number from 0, label, file or UUID: skip, or bus, class, "
+             "volume-mode, access-mode, claim (one that is there and is attached instead of a "
+             "copy), serial, boot, rdm, io-thread; several behind commas: '1:bus=sata,class=fast'",
      OF(disks)},
     {.name = "disk-bus",
      .kind = VF_OPTION_STRING,
@@ -94,10 +94,11 @@ const struct vf_option vf_mapping_options[VF_N_MAPPING_OPTIONS] = {
     {.name = "network",
      .kind = VF_OPTION_LIST,
      .value = "SOURCE=WHERE",
-     .help = "NICs on the source's network SOURCE (or the NIC with that MAC address) go to: pod, "
-             "the pod network; [NAMESPACE/]NAME, a NetworkAttachmentDefinition; or ignore. Else "
-             "the first NIC goes to the pod network, others to an attachment named as their "
-             "network is",
+     .help =
+         "NICs on the source's network SOURCE (a name, a pattern, or the MAC address of one "
+         "NIC) go to: pod, the pod network; [NAMESPACE/]NAME, a NetworkAttachmentDefinition; "
+         "sriov:[NAMESPACE/]NAME; or ignore. Else the first NIC goes to the pod network, others "
+         "to an attachment named as their network is",
      OF(networks)},
     {.name = "nic-model",
      .kind = VF_OPTION_STRING,

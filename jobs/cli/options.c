@@ -197,6 +197,19 @@ static const char *next_value(struct parser *p, const struct vf_option *o, struc
     return value;
 }
 
+/* "--dry-run server", "--dry-run" alone. */
+static const char *value_or_implied(struct parser *p, const struct vf_option *o)
+{
+    const char *next = p->next < p->argc ? p->argv[p->next] : "";
+    for (size_t i = 0; o->choices[i]; i++) {
+        if (strcmp(o->choices[i], next) == 0) {
+            p->next++;
+            return next;
+        }
+    }
+    return o->implied;
+}
+
 static int parse_long(struct parser *p, const char *arg, struct vf_error **err)
 {
     const char *name = arg + 2;
@@ -214,7 +227,7 @@ static int parse_long(struct parser *p, const char *arg, struct vf_error **err)
         *(bool *)field_of(p, group, o) = true;
         return 0;
     }
-    value = value ? value : next_value(p, o, err);
+    value = value ? value : o->implied ? value_or_implied(p, o) : next_value(p, o, err);
     return value ? set_value(p, group, o, value, err) : VF_INVALID;
 }
 

@@ -1,5 +1,5 @@
-/* Options of commands that put a VM somewhere: where to, its disks and networks, and what is made
- * of it in a cluster.
+/* Options of commands that put a VM somewhere: where to, how its disks are written, and what is
+ * made of it in a cluster. How it is mapped is told by others (mapping_args.h).
  */
 #ifndef JOBS_CLI_TARGET_ARGS_H
 #define JOBS_CLI_TARGET_ARGS_H
@@ -13,27 +13,23 @@ struct vf_disk_args {
     int format; /* enum vf_format */
     bool overwrite;
     unsigned parallel_disks, threads;
-    const char *storage_class;
-    int disk_bus;
-    const char **networks;
 };
-#define VF_N_DISK_OPTIONS 7
+#define VF_N_DISK_OPTIONS 4
 extern const struct vf_option vf_disk_options[VF_N_DISK_OPTIONS];
 
 /* Of a target in a cluster. */
 struct vf_landing_args {
     bool start;
     int handover; /* enum vf_import_handover */
-    int volume_mode, access_mode;
     const char *worker_image, *worker_account;
 };
-#define VF_N_LANDING_OPTIONS 6
+#define VF_N_LANDING_OPTIONS 4
 extern const struct vf_option vf_landing_options[VF_N_LANDING_OPTIONS];
 
 /* For a command's table of groups; `type` is its argument struct with the members named. */
 #define VF_DISK_GROUP(type, member)                                                                \
     {                                                                                              \
-        .title = "Disks and networks", .options = vf_disk_options, .n_options = VF_N_DISK_OPTIONS, \
+        .title = "Disks", .options = vf_disk_options, .n_options = VF_N_DISK_OPTIONS,              \
         .offset = offsetof(type, member)                                                           \
     }
 #define VF_LANDING_GROUP(type, member)                                                             \
@@ -57,7 +53,7 @@ int vf_option_fits(struct vf_cli *cli, const struct vf_option_fit *fits, size_t 
                    struct vf_error **err);
 
 /* The members that the groups fill; options->target is known. Misuse for what does not go with that
- * target, and for networks' rules that cannot be read. Borrows from the args. */
+ * target. Borrows from the args. */
 int vf_target_apply(struct vf_cli *cli, const struct vf_disk_args *disk,
                     const struct vf_landing_args *landing, struct vf_import_options *options,
                     struct vf_error **err);
