@@ -113,10 +113,6 @@ void vf_cluster_upload_target_init(struct vf_cluster_disk *d);
 /* Make the DataVolume of a disk whose size is known, and wait until it takes an upload. */
 int vf_cluster_upload_prepare(struct vf_cluster_disk *d, const struct vf_cancel *cancel,
                               struct vf_error **err);
-/* How the proxy is reached and trusted; it is asked once, so that a wrong URL or certificate is
- * found before anything is made. */
-int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error **err);
-
 /* How disks are compressed on their way. */
 int vf_cluster_upload_choose_coding(struct vf_landing_cluster *l, struct vf_error **err);
 

@@ -9,6 +9,7 @@
 #include "importer/kube/resources.h"
 #include "importer/kube/virtual_machine.h"
 #include "jobs/cluster/landing.h"
+#include "jobs/cluster/upload_proxy.h"
 
 static const struct vf_import_cluster *settings(const struct vf_landing_cluster *l)
 {
@@ -52,7 +53,7 @@ int vf_cluster_landing_connect(struct vf_landing_cluster *l, struct vf_error **e
         rc = vf_kube_storage_fetch(l->client, &wish, im->cancel, &l->storage, err);
     }
     if (rc == 0 && vf_cluster_is_upload(l)) {
-        rc = vf_cluster_upload_open_proxy(l, err);
+        rc = vf_upload_proxy_open(c, &l->facts, im->cancel, &l->proxy, &l->proxy_url, err);
         rc = rc ? rc : vf_cluster_upload_choose_coding(l, err);
     }
     return rc;

@@ -1,7 +1,6 @@
 /* A disk's copy goes into its claim through CDI's upload proxy. */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "importer/base/mem.h"
@@ -19,121 +18,6 @@
 /* An upload that arrived is Succeeded within seconds of its answer; one that did not leaves the
  * server waiting for another. */
 #define DOUBT_TIMEOUT_MS (2 * 60 * 1000)
-
-/* --- the proxy --------------------------------------------------------------------------- */
-
-static bool trust_is_told(const struct vf_http_options *o)
-{
-    return o->ca_file || o->thumbprint || o->insecure;
-}
-
-/* Any answer shows that the way is there. */
-static int knock(struct vf_landing_cluster *l, const struct vf_http_options *options,
-                 struct vf_http **ret_http, struct vf_error **err)
-{
-    char *vf_autofree url = vf_xasprintf("%s/healthz", l->proxy_url);
-    struct vf_http *http = NULL;
-    struct vf_http_response response = {0};
-    struct vf_http_request req = {.url = url,
-                                  .timeout_ms = 15000,
-                                  .max_answer_bytes = 64u << 10,
-                                  .cancel = l->landing.im->cancel};
-    int rc = vf_http_new(options, NULL, &http, err);
-    if (rc == 0) {
-        rc = vf_http_fetch(http, &req, &response, err);
-        vf_http_response_release(&response);
-    }
-    if (rc) {
-        vf_http_free(http);
-        return rc;
-    }
-    *ret_http = http;
-    return 0;
-}
-
-/* CDI's own certificate is signed by its own bundle; an ingress in front of it has one that the
- * system may know. */
-static int knock_by_bundle(struct vf_landing_cluster *l, struct vf_http_options options,
-                           struct vf_error **err)
-{
-    struct vf_error *e = NULL;
-    options.ca_pem = l->facts.upload_proxy_ca;
-    int rc = knock(l, &options, &l->proxy, &e);
-    if (rc == VF_AUTH) {
-        options.ca_pem = NULL;
-        rc = knock(l, &options, &l->proxy, NULL);
-        rc = rc ? VF_AUTH : 0;
-    }
-    if (rc) {
-        vf_error_move(err, &e);
-    }
-    vf_error_free(e);
-    return rc;
-}
-
-/* What CDI publishes may be an address for the cluster's own use only. */
-static int unreachable(const char *told_url, const struct vf_error *e, struct vf_error **err)
-{
-    int rc = vf_error_set(err, VF_RETRY, "%s", vf_error_message(e));
-    if (told_url) {
-        vf_error_hint(err, "check the URL given with --upload-proxy, and the way to it");
-    } else {
-        vf_error_hint(err, "CDI publishes this address; if it cannot be reached from here, run "
-                           "\"kubectl port-forward -n cdi service/cdi-uploadproxy 8443:443\" and "
-                           "give --upload-proxy https://localhost:8443");
-    }
-    return rc;
-}
-
-/* Not repeated in the error: it may hold what is secret. */
-static int check_url(const char *url, struct vf_error **err)
-{
-    const char *scheme_end = strstr(url, "://");
-    if ((!scheme_end || strncasecmp(url, "https://", 8) == 0) && !strpbrk(url, "?#@ ")) {
-        return 0;
-    }
-    vf_error_set(err, VF_INVALID, "the upload proxy's URL is not https://HOST[:PORT][/PATH]");
-    vf_error_hint(err, "tokens for uploads, and the disks, go over TLS alone; --upload-proxy names "
-                       "another way to the proxy than the one that CDI publishes");
-    return VF_INVALID;
-}
-
-int vf_cluster_upload_open_proxy(struct vf_landing_cluster *l, struct vf_error **err)
-{
-    const struct vf_import_cluster *c = &l->landing.im->options->cluster;
-    const char *url = c->proxy_url ? c->proxy_url : l->facts.upload_proxy_url;
-    if (!url) {
-        vf_error_set(err, VF_MISSING, "CDI publishes no address of its upload proxy");
-        vf_error_hint(err, "name it by --upload-proxy URL (kubectl port-forward -n cdi "
-                           "service/cdi-uploadproxy 8443:443 makes it https://localhost:8443), or "
-                           "set spec.config.uploadProxyURLOverride of the CDI object");
-        return VF_MISSING;
-    }
-    int rc = check_url(url, err);
-    if (rc) {
-        return rc;
-    }
-    size_t len = strlen(url);
-    l->proxy_url = strstr(url, "://")
-                       ? vf_xasprintf("%.*s", (int)(len - (url[len - 1] == '/')), url)
-                       : vf_xasprintf("https://%s", url);
-    struct vf_http_options options = c->proxy_http;
-    options.trust_hint = trust_is_told(&options) || l->facts.upload_proxy_ca
-                             ? "--upload-ca-file FILE or --upload-thumbprint HEX trusts it"
-                             : "CDI's own certificates (ConfigMap cdi-uploadproxy-signer-bundle in "
-                               "namespace cdi) are not readable for this account; --upload-ca-file "
-                               "FILE or --upload-thumbprint HEX trusts the proxy";
-    struct vf_error *e = NULL;
-    rc = l->facts.upload_proxy_ca && !trust_is_told(&options) ? knock_by_bundle(l, options, &e)
-                                                              : knock(l, &options, &l->proxy, &e);
-    if (rc == VF_RETRY) {
-        rc = unreachable(c->proxy_url, e, err);
-    } else {
-        vf_error_move(err, &e);
-    }
-    vf_error_free(e);
-    return rc ? vf_error_wrap(err, rc, "upload proxy %s", l->proxy_url) : 0;
-}
 
 int vf_cluster_upload_choose_coding(struct vf_landing_cluster *l, struct vf_error **err)
 {

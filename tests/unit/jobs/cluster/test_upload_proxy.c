@@ -6,25 +6,25 @@
 
 #include <cmocka.h>
 
-#include "jobs/cluster/landing.h"
+#include "jobs/cluster/upload_proxy.h"
 #include "tests/support/disk_check.h"
 
 /* Where CDI's proxy is, told by the user or published by CDI. */
 static int open_proxy(const char *told, const char *published, struct vf_error **err)
 {
-    struct vf_import_options options = {.cluster = {.proxy_url = told}};
-    struct vf_import im = {.options = &options};
-    struct vf_landing_cluster l = {.landing = {.im = &im}};
+    const struct vf_import_cluster cluster = {.proxy_url = told};
     char *copy = published ? strdup(published) : NULL;
-    l.facts.upload_proxy_url = copy;
-    int rc = vf_cluster_upload_open_proxy(&l, err);
-    assert_null(l.proxy);
-    free(l.proxy_url);
+    const struct vf_cdi_facts facts = {.upload_proxy_url = copy};
+    struct vf_http *http = NULL;
+    char *url = NULL;
+    int rc = vf_upload_proxy_open(&cluster, &facts, NULL, &http, &url, err);
+    assert_null(http);
+    free(url);
     free(copy);
     return rc;
 }
 
-static void test_upload_target__proxy_without_tls_is_refused_unasked(void **state)
+static void test_upload_proxy__proxy_without_tls_is_refused_unasked(void **state)
 {
     (void)state;
     static const char *const urls[] = {"http://127.0.0.1:1", "ftp://127.0.0.1:1",
@@ -41,7 +41,7 @@ static void test_upload_target__proxy_without_tls_is_refused_unasked(void **stat
     }
 }
 
-static void test_upload_target__proxy_that_is_not_there_is_retry(void **state)
+static void test_upload_proxy__proxy_that_is_not_there_is_retry(void **state)
 {
     (void)state;
     struct vf_error *err = NULL;
@@ -53,8 +53,8 @@ static void test_upload_target__proxy_that_is_not_there_is_retry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upload_target__proxy_without_tls_is_refused_unasked),
-        cmocka_unit_test(test_upload_target__proxy_that_is_not_there_is_retry),
+        cmocka_unit_test(test_upload_proxy__proxy_without_tls_is_refused_unasked),
+        cmocka_unit_test(test_upload_proxy__proxy_that_is_not_there_is_retry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

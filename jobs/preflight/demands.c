@@ -1,0 +1,187 @@
+#include "jobs/preflight/demands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "importer/base/json.h"
+#include "importer/base/mem.h"
+#include "importer/kube/resources.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+/* virt-launcher and its helpers; tables of each vCPU and of the I/O thread; video; swtpm; what
+ * dedicated CPUs take besides. And of the guest's memory one part in PAGE_TABLES. */
+#define LAUNCHER_BYTES  (220 * MIB)
+#define CPU_BYTES       (8 * MIB)
+#define VIDEO_BYTES     (32 * MIB)
+#define TPM_BYTES       (53 * MIB)
+#define DEDICATED_BYTES (100 * MIB)
+#define PAGE_TABLES     512
+
+/* Of a KubeVirt that may not be read. */
+#define USUAL_ALLOCATION_RATIO 10
+
+struct vf_kube_storage_wish vf_target_wish(const struct vf_check_options *options,
+                                           const struct vf_vm *vm, size_t i)
+{
+    struct vf_disk_storage s = vf_mapping_storage_of(options->import->mapping, vm, i);
+    return (struct vf_kube_storage_wish){
+        .class_name = s.storage_class, .volume_mode = s.volume_mode, .access_mode = s.access_mode};
+}
+
+const struct vf_kube_storage *vf_target_storage_of(const struct vf_check *c, const struct vf_vm *vm,
+                                                   size_t i)
+{
+    const struct vf_kube_storage_wish wish = vf_target_wish(c->options, vm, i);
+    const struct vf_target_storage *s = vf_target_find_storage(&c->facts->target, &wish);
+    return s ? s->storage : NULL;
+}
+
+uint64_t vf_target_request_bytes(const struct vf_kube_storage *s, const struct vf_vm_disk *d)
+{
+    uint64_t bytes;
+    return vf_kube_storage_request_bytes(s, d->capacity_bytes, &bytes, NULL) ? 0 : bytes;
+}
+
+static bool is_set(const char *s)
+{
+    return s && *s;
+}
+
+void vf_target_demand(const struct vf_check *c, const struct vf_vm *vm,
+                      struct vf_target_demand *ret)
+{
+    const struct vf_mapping *m = c->options->import->mapping;
+    unsigned ratio = c->facts->kubevirt.cpu_allocation_ratio;
+    bool tpm = m && m->tpm != VF_UNSET ? m->tpm == VF_YES : vm->has_vtpm;
+    bool dedicated = m && m->dedicated_cpus;
+    bool efi = vm->firmware == VF_FIRMWARE_EFI && m && m->persistent_efi == VF_YES;
+    *ret = (struct vf_target_demand){
+        .known = !(m && is_set(m->instancetype)) && vm->cpus && vm->memory_bytes,
+        .cpus = vm->cpus,
+        .memory_bytes = vm->memory_bytes,
+        .dedicated = dedicated,
+        .hugepages = m && is_set(m->hugepages) ? m->hugepages : NULL,
+        .state_claim = tpm || efi,
+    };
+    ret->cpu_millis = (uint64_t)vm->cpus * 1000;
+    if (!dedicated) {
+        ret->cpu_millis /= ratio ? ratio : USUAL_ALLOCATION_RATIO;
+    }
+    ret->overhead_bytes = vm->memory_bytes / PAGE_TABLES + LAUNCHER_BYTES +
+                          CPU_BYTES * ((uint64_t)vm->cpus + 1) + VIDEO_BYTES +
+                          (tpm ? TPM_BYTES : 0) + (dedicated ? DEDICATED_BYTES : 0);
+}
+
+const cJSON *vf_target_machine(const struct vf_check *c)
+{
+    for (size_t i = 0; c->manifests && i < c->manifests->n_documents; i++) {
+        const char *kind = vf_json_string(c->manifests->documents[i], "kind");
+        if (kind && strcmp(kind, "VirtualMachine") == 0) {
+            return c->manifests->documents[i];
+        }
+    }
+    return NULL;
+}
+
+const cJSON *vf_target_instance(const struct vf_check *c)
+{
+    const cJSON *spec = vf_json_object(vf_target_machine(c), "spec");
+    return vf_json_object(vf_json_object(spec, "template"), "spec");
+}
+
+const cJSON *vf_target_domain(const struct vf_check *c)
+{
+    return vf_json_object(vf_target_instance(c), "domain");
+}
+
+bool vf_target_has_persistent_state(const struct vf_check *c)
+{
+    const cJSON *domain = vf_target_domain(c);
+    const cJSON *tpm = vf_json_object(vf_json_object(domain, "devices"), "tpm");
+    const cJSON *loader = vf_json_object(vf_json_object(domain, "firmware"), "bootloader");
+    return (vf_json_bool(tpm, "persistent", false) && vf_json_bool(tpm, "enabled", true)) ||
+           vf_json_bool(vf_json_object(loader, "efi"), "persistent", false);
+}
+
+char *vf_target_attachment(const char *attachment, const char *ns)
+{
+    return strchr(attachment, '/') ? vf_xstrdup(attachment) : vf_xasprintf("%s/%s", ns, attachment);
+}
+
+/* --- rights ------------------------------------------------------------------------------ */
+
+#define MAKES_VM     "makes the VirtualMachine"
+#define MAKES_DISKS  "makes the disks"
+#define MAKES_CLAIMS "makes the disks' claims"
+#define UPLOADS      "uploads the disks"
+#define RUNS_WORKER  "runs the worker that copies"
+#define CLEANS_UP    "removes what a failed import left"
+
+#define NEED(name, resource_, subresource_, verb_, purpose_, needed_)                              \
+    static const struct vf_kube_need name = {                                                      \
+        .resource = &(resource_),                                                                  \
+        .subresource = (subresource_),                                                             \
+        .verb = (verb_),                                                                           \
+        .purpose = (purpose_),                                                                     \
+        .needed = (needed_),                                                                       \
+    }
+
+/* The same as in deploy/rbac.yaml, which says for each what it is for. */
+NEED(vm_get, vf_kube_virtual_machines, NULL, "get", MAKES_VM, true);
+NEED(vm_create, vf_kube_virtual_machines, NULL, "create", MAKES_VM, true);
+NEED(vm_list, vf_kube_virtual_machines, NULL, "list", "follows the VM until it runs", false);
+NEED(vm_start, vf_kube_machine_subresources, "start", "update", "starts the VM", true);
+NEED(claim_get, vf_kube_claims, NULL, "get", MAKES_CLAIMS, true);
+NEED(claim_list, vf_kube_claims, NULL, "list", MAKES_CLAIMS, true);
+NEED(claim_create, vf_kube_claims, NULL, "create", MAKES_CLAIMS, true);
+NEED(claim_patch, vf_kube_claims, NULL, "patch", "marks the disks' claims as complete", true);
+NEED(claim_delete, vf_kube_claims, NULL, "delete", CLEANS_UP, false);
+NEED(volume_get, vf_kube_data_volumes, NULL, "get", MAKES_DISKS, true);
+NEED(volume_list, vf_kube_data_volumes, NULL, "list", MAKES_DISKS, true);
+NEED(volume_create, vf_kube_data_volumes, NULL, "create", MAKES_DISKS, true);
+NEED(volume_patch, vf_kube_data_volumes, NULL, "patch", "marks the disks as complete", true);
+NEED(volume_delete, vf_kube_data_volumes, NULL, "delete", CLEANS_UP, false);
+NEED(token_create, vf_kube_upload_tokens, NULL, "create", UPLOADS, true);
+NEED(job_get, vf_kube_jobs, NULL, "get", RUNS_WORKER, true);
+NEED(job_list, vf_kube_jobs, NULL, "list", RUNS_WORKER, true);
+NEED(job_watch, vf_kube_jobs, NULL, "watch", RUNS_WORKER, true);
+NEED(job_create, vf_kube_jobs, NULL, "create", RUNS_WORKER, true);
+NEED(job_patch, vf_kube_jobs, NULL, "patch", RUNS_WORKER, true);
+NEED(job_delete, vf_kube_jobs, NULL, "delete", RUNS_WORKER, true);
+NEED(secret_create, vf_kube_secrets, NULL, "create", "gives the worker the source's password",
+     true);
+NEED(pod_list, vf_kube_pods, NULL, "list", RUNS_WORKER, true);
+NEED(log_get, vf_kube_pods, "log", "get", "shows how far the worker is", false);
+NEED(event_list, vf_kube_events, NULL, "list", "tells what a pod or claim waits for", false);
+NEED(map_create, vf_kube_config_maps, NULL, "create", "keeps a warm migration's status", true);
+NEED(map_get, vf_kube_config_maps, NULL, "get", "keeps a warm migration's status", true);
+NEED(map_patch, vf_kube_config_maps, NULL, "patch", "keeps a warm migration's status", true);
+
+#define UPLOAD_NEEDS                                                                               \
+    &volume_get, &volume_list, &volume_create, &volume_patch, &volume_delete, &token_create,       \
+        &claim_get, &claim_patch, &event_list, &vm_get, &vm_create
+#define LAUNCH_NEEDS                                                                               \
+    &claim_get, &claim_list, &claim_create, &claim_patch, &claim_delete, &job_get, &job_list,      \
+        &job_watch, &job_create, &job_patch, &job_delete, &secret_create, &pod_list, &log_get,     \
+        &event_list, &vm_get
+#define START_NEEDS &vm_start, &vm_list
+#define WARM_NEEDS  &map_create, &map_get, &map_patch
+
+/* Of a worker the VM is the service account's to make; inside of one nothing is asked, since it is
+ * under way. */
+const struct vf_kube_need *const *vf_target_needs(const struct vf_check_options *options)
+{
+    static const struct vf_kube_need *const upload[] = {UPLOAD_NEEDS, NULL};
+    static const struct vf_kube_need *const upload_start[] = {UPLOAD_NEEDS, START_NEEDS, NULL};
+    static const struct vf_kube_need *const launch[] = {LAUNCH_NEEDS, NULL};
+    static const struct vf_kube_need *const launch_warm[] = {LAUNCH_NEEDS, WARM_NEEDS, NULL};
+    const struct vf_import_options *import = options->import;
+    if (import->target == VF_TO_UPLOAD) {
+        return import->cluster.start ? upload_start : upload;
+    }
+    if (import->target == VF_TO_CLAIM && !import->to_path) {
+        return options->warm ? launch_warm : launch;
+    }
+    return NULL;
+}
