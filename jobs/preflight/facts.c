@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "importer/base/mem.h"
+#include "jobs/preflight/source_facts.h"
 
 static void add(struct vf_fact_keys *keys, struct vf_fact_key key)
 {
@@ -80,14 +81,6 @@ const struct vf_fact_key *vf_fact_keys_find(const struct vf_fact_keys *keys, con
     return *ret_n ? &keys->items[low] : NULL;
 }
 
-static void release_source(struct vf_source_facts *s)
-{
-    free(s->version);
-    vf_hosts_free(s->hosts, s->n_hosts);
-    vf_datastores_free(s->datastores, s->n_datastores);
-    vf_privileges_release(&s->privileges);
-}
-
 static void release_path(struct vf_path_facts *p)
 {
     for (size_t i = 0; i < p->n_results; i++) {
@@ -109,7 +102,7 @@ void vf_facts_release(struct vf_facts *f)
     vf_os_table_free(f->os_table);
     free(f->macs.items);
     free(f->disk_files.items);
-    release_source(&f->source);
+    vf_source_facts_release(&f->source);
     release_path(&f->path);
     vf_kubevirt_facts_release(&f->kubevirt);
     vf_target_facts_release(&f->target);
