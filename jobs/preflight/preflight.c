@@ -1,0 +1,361 @@
+#include "jobs/preflight/preflight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "converters/vm/names.h"
+#include "importer/base/buf.h"
+#include "importer/base/mem.h"
+#include "jobs/find_vm.h"
+#include "jobs/preflight/estimate.h"
+#include "jobs/preflight/judge.h"
+#include "jobs/preflight/path_facts.h"
+#include "jobs/preflight/source_facts.h"
+#include "jobs/preflight/target_facts.h"
+
+#define MAX_REASONS ((size_t)64 << 10)
+
+/* What one look has at hand. Borrowed. */
+struct look {
+    const struct vf_check_options *check;
+    struct vf_vsphere *vs;
+    struct vf_kube_client *client; /* NULL: no cluster */
+    struct vf_reporter *reporter;
+    const struct vf_cancel *cancel;
+    const char *const *skip;
+};
+
+static int read_os_table(const struct vf_mapping *m, struct vf_facts *facts, struct vf_error **err)
+{
+    return vf_os_table_new(m ? m->os_table : NULL, "the table of operating systems",
+                           &facts->os_table, err);
+}
+
+static void assign_names(const struct vf_import_options *import, struct vf_facts *f)
+{
+    if (import->name && f->n_vms == 1) {
+        f->names = vf_xcalloc(1, sizeof *f->names);
+        f->names[0] = vf_xstrdup(import->name);
+        return;
+    }
+    const struct vf_vm **vf_autofree vms = vf_xcalloc(f->n_vms, sizeof *vms);
+    for (size_t i = 0; i < f->n_vms; i++) {
+        vms[i] = &f->vms[i];
+    }
+    vf_names_assign(vms, f->n_vms, NULL, 0, &f->names);
+}
+
+static int gather_target(const struct look *l, struct vf_facts *facts, struct vf_findings *findings,
+                         struct vf_error **err)
+{
+    if (!l->client) {
+        return 0;
+    }
+    struct vf_error *e = NULL;
+    int rc = vf_target_facts_gather(l->client, l->check, facts->vms, facts->n_vms, l->cancel, facts,
+                                    findings, &e);
+    if (rc && vf_error_code(e) != VF_CANCELLED) {
+        struct vf_judge j = {.options = l->check, .facts = facts, .findings = findings};
+        char *vf_autofree text = vf_error_format(e);
+        vf_judge_found(&j, "target.unreachable", vf_error_get_hint(e), "%s", text);
+        vf_error_free(e);
+        facts->has_target = false;
+        return 0;
+    }
+    facts->has_target = rc == 0;
+    vf_error_move(err, &e);
+    return rc;
+}
+
+static int gather(const struct look *l, struct vf_facts *facts, struct vf_findings *findings,
+                  struct vf_error **err)
+{
+    assign_names(l->check->import, facts);
+    vf_facts_index(facts);
+    int rc = vf_source_facts_fetch(l->vs, l->check, facts->vms, facts->n_vms, l->cancel,
+                                   &facts->source, err);
+    rc = rc ? rc : gather_target(l, facts, findings, err);
+    return rc ? rc
+              : vf_path_facts_fetch(l->vs, l->check, &facts->source, facts->vms, facts->n_vms,
+                                    l->reporter, l->cancel, &facts->path, err);
+}
+
+static int judge(const struct look *l, const struct vf_facts *facts, struct vf_findings *findings,
+                 struct vf_error **err)
+{
+    const struct vf_judge j = {.options = l->check,
+                               .facts = facts,
+                               .ns = l->client ? vf_kube_client_namespace(l->client)
+                                               : l->check->import->namespace_name,
+                               .source = vf_vsphere_host(l->vs),
+                               .skip = l->skip,
+                               .findings = findings};
+    int rc = 0;
+    for (size_t i = 0; i < facts->n_vms && rc == 0; i++) {
+        rc = vf_cancel_check(l->cancel, err);
+        if (rc == 0) {
+            vf_judge_vm(&j, i);
+        }
+    }
+    if (rc == 0) {
+        vf_judge_once(&j);
+        vf_findings_drop(findings, l->skip);
+        vf_findings_sort(findings);
+    }
+    return rc;
+}
+
+/* --- check ------------------------------------------------------------------------------- */
+
+static struct vf_vm_query full_query(const struct vf_vm_query *wanted)
+{
+    struct vf_vm_query q = wanted ? *wanted : (struct vf_vm_query){0};
+    q.brief = false;
+    q.want_tags = q.want_disk_usage = true;
+    return q;
+}
+
+/* References of those that were asked for by name; a VM that two names lead to is there once. */
+static int find_all(const struct look *l, const char *const *wanted, struct vf_vm *found,
+                    size_t *ret_n, struct vf_error **err)
+{
+    size_t n = 0;
+    for (; *wanted; wanted++) {
+        int rc = vf_find_vm(l->vs, *wanted, &found[n], err);
+        if (rc) {
+            *ret_n = n;
+            return rc;
+        }
+        size_t same = 0;
+        while (strcmp(found[same].moref, found[n].moref) != 0) {
+            same++;
+        }
+        if (same < n) {
+            vf_vm_release(&found[n]);
+        } else {
+            n++;
+        }
+    }
+    *ret_n = n;
+    return 0;
+}
+
+/* Only a query tells tags, attributes and what is used: one by name for all of them, out of which
+ * those are taken that were meant. One that went meanwhile stays as it was found. */
+static int fetch_found(const struct look *l, struct vf_vm *found, size_t n,
+                       struct vf_vm_notes *notes, struct vf_error **err)
+{
+    const char **vf_autofree names = vf_xcalloc(n + 1, sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        names[i] = found[i].name;
+    }
+    struct vf_vm_query q = full_query(NULL);
+    q.names = names;
+    struct vf_vm *vms = NULL;
+    size_t n_vms = 0;
+    int rc = vf_vsphere_fetch_vms(l->vs, &q, &vms, &n_vms, notes, err);
+    for (size_t v = 0; v < n_vms; v++) {
+        for (size_t i = 0; i < n; i++) {
+            if (strcmp(vms[v].moref, found[i].moref) == 0) {
+                struct vf_vm full = vms[v];
+                vms[v] = found[i];
+                found[i] = full;
+                break;
+            }
+        }
+    }
+    vf_vms_free(vms, n_vms);
+    return rc;
+}
+
+static int fetch_vms(const struct look *l, const struct vf_preflight_options *o,
+                     struct vf_preflight *p, struct vf_vm_notes *notes, struct vf_error **err)
+{
+    size_t n = 0;
+    if (!o->vms) {
+        const struct vf_vm_query q = full_query(o->query);
+        return vf_vsphere_fetch_vms(l->vs, &q, &p->vms, &p->n_vms, notes, err);
+    }
+    while (o->vms[n]) {
+        n++;
+    }
+    p->vms = vf_xcalloc(n, sizeof *p->vms);
+    int rc = find_all(l, o->vms, p->vms, &p->n_vms, err);
+    return rc ? rc : fetch_found(l, p->vms, p->n_vms, notes, err);
+}
+
+static void tell_notes(const struct look *l, const struct vf_vm_notes *notes,
+                       struct vf_preflight *p)
+{
+    const struct vf_judge j = {
+        .options = l->check, .facts = &p->facts, .findings = &p->findings, .skip = l->skip};
+    if (notes->unreadable) {
+        vf_judge_found(&j, "source.vm-unreadable", NULL,
+                       "of %zu of %zu VMs some properties may not be read", notes->unreadable,
+                       p->n_vms);
+    }
+    if (notes->tags_unavailable && !vf_vsphere_is_esxi(l->vs)) {
+        vf_judge_found(&j, "source.tags-unreadable", NULL, "tags cannot be read%s%s",
+                       notes->tags_reason ? ": " : "",
+                       notes->tags_reason ? notes->tags_reason : "");
+    }
+}
+
+/* No cluster is a finding: what is at the source can be judged all the same. */
+static int open_cluster(struct look *l, struct vf_preflight *p, struct vf_error **err)
+{
+    const struct vf_import_options *import = l->check->import;
+    struct vf_error *e = NULL;
+    if (import->target == VF_TO_DIR) {
+        return 0;
+    }
+    int rc = vf_cluster_open(&import->cluster.where, l->cancel, &l->client, &e);
+    if (rc && vf_error_code(e) != VF_CANCELLED) {
+        const struct vf_judge j = {
+            .options = l->check, .facts = &p->facts, .findings = &p->findings, .skip = l->skip};
+        char *vf_autofree text = vf_error_format(e);
+        vf_judge_found(&j, "target.unreachable", vf_error_get_hint(e), "%s", text);
+        vf_error_free(e);
+        return 0;
+    }
+    vf_error_move(err, &e);
+    return rc;
+}
+
+static int look_at(struct look *l, const struct vf_preflight_options *o, struct vf_preflight *p,
+                   struct vf_error **err)
+{
+    const struct vf_mapping *m = o->check.import->mapping;
+    struct vf_vm_notes notes = {0};
+    vf_report_phase(l->reporter, NULL, "look", "reading the inventory");
+    int rc = fetch_vms(l, o, p, &notes, err);
+    for (size_t i = 0; m && i < p->n_vms; i++) {
+        vf_mapping_set_aside(m, &p->vms[i]);
+    }
+    p->facts.vms = p->vms;
+    p->facts.n_vms = p->n_vms;
+    if (rc == 0) {
+        tell_notes(l, &notes, p);
+        rc = open_cluster(l, p, err);
+    }
+    vf_vm_notes_release(&notes);
+    if (rc == 0) {
+        vf_report_phase(l->reporter, NULL, "look", "%zu VM%s, source%s and path", p->n_vms,
+                        p->n_vms == 1 ? "" : "s", l->client ? ", target" : "");
+        rc = gather(l, &p->facts, &p->findings, err);
+    }
+    return rc ? rc : judge(l, &p->facts, &p->findings, err);
+}
+
+static void sum_up(const struct vf_check_options *check, struct vf_preflight *p)
+{
+    p->estimates = vf_xcalloc(p->n_vms, sizeof *p->estimates);
+    for (size_t i = 0; i < p->n_vms; i++) {
+        vf_estimate_copy(check, &p->vms[i], &p->facts.path, &p->estimates[i]);
+    }
+    for (size_t i = 0; i < p->findings.n_items; i++) {
+        p->counts[p->findings.items[i].severity]++;
+    }
+}
+
+int vf_preflight_run(const struct vf_preflight_options *options, struct vf_reporter *reporter,
+                     struct vf_cancel *cancel, struct vf_preflight *ret, struct vf_error **err)
+{
+    const struct vf_import_options *import = options->check.import;
+    struct look l = {
+        .check = &options->check, .reporter = reporter, .cancel = cancel, .skip = options->skip};
+    struct vf_preflight p = {0};
+    int rc = vf_judge_check_skip(options->skip, err);
+    rc = rc ? rc : read_os_table(import->mapping, &p.facts, err);
+    if (rc == 0) {
+        vf_report_phase(reporter, NULL, "connect", "logging in to %s", import->vsphere.url);
+        rc = vf_vsphere_login(&import->vsphere, cancel, &l.vs, err);
+    }
+    rc = rc ? rc : look_at(&l, options, &p, err);
+    vf_kube_client_free(l.client);
+    vf_vsphere_free(l.vs);
+    if (rc) {
+        vf_preflight_release(&p);
+        return rc;
+    }
+    sum_up(&options->check, &p);
+    *ret = p;
+    return 0;
+}
+
+void vf_preflight_release(struct vf_preflight *p)
+{
+    vf_findings_release(&p->findings);
+    vf_facts_release(&p->facts);
+    vf_vms_free(p->vms, p->n_vms);
+    free(p->estimates);
+    *p = (struct vf_preflight){0};
+}
+
+/* --- before a copy ----------------------------------------------------------------------- */
+
+static char *text_of(const struct vf_finding *f)
+{
+    return vf_xasprintf("%s%s%s", f->object ? f->object : "", f->object ? ": " : "", f->message);
+}
+
+static int refuse(const struct vf_findings *f, size_t n, struct vf_error **err)
+{
+    struct vf_buf reasons, actions;
+    vf_buf_init(&reasons, MAX_REASONS);
+    vf_buf_init(&actions, MAX_REASONS);
+    for (size_t i = 0; i < f->n_items; i++) {
+        const struct vf_finding *item = &f->items[i];
+        if (item->severity == VF_CRITICAL) {
+            char *vf_autofree text = text_of(item);
+            vf_buf_printf(&reasons, "%s%s (%s)", reasons.len ? "; " : "", text, item->rule->id);
+            vf_buf_printf(&actions, "%s%s%s%s", actions.len ? "; " : "",
+                          n > 1 ? item->rule->id : "", n > 1 ? ": " : "", vf_finding_action(item));
+        }
+    }
+    vf_error_set(err, VF_UNSUPPORTED, "%s", reasons.data);
+    vf_error_hint(err, "%s (--skip-check ID goes on without a check)", actions.data);
+    vf_buf_release(&reasons);
+    vf_buf_release(&actions);
+    return VF_UNSUPPORTED;
+}
+
+/* The mapping tells its concerns by itself, when it makes the manifests. */
+static int report(const struct look *l, const struct vf_vm *vm, const struct vf_findings *f,
+                  struct vf_error **err)
+{
+    size_t critical = 0;
+    for (size_t i = 0; i < f->n_items; i++) {
+        const struct vf_finding *item = &f->items[i];
+        critical += item->severity == VF_CRITICAL;
+        if (item->severity == VF_WARNING && item->rule->area != VF_AREA_MAPPING) {
+            char *vf_autofree text = text_of(item);
+            vf_report_warning(l->reporter, vm->name, "%s (%s); %s", text, item->rule->id,
+                              vf_finding_action(item));
+        }
+    }
+    return critical ? refuse(f, critical, err) : 0;
+}
+
+int vf_preflight_before_copy(const struct vf_check_options *options, struct vf_vsphere *vs,
+                             struct vf_kube_client *client, const struct vf_vm *vm,
+                             const char *const *skip, struct vf_reporter *reporter,
+                             const struct vf_cancel *cancel, struct vf_error **err)
+{
+    const struct look l = {.check = options,
+                           .vs = vs,
+                           .client = client,
+                           .reporter = reporter,
+                           .cancel = cancel,
+                           .skip = skip};
+    struct vf_facts facts = {.vms = vm, .n_vms = 1};
+    struct vf_findings findings = {0};
+    int rc = vf_judge_check_skip(skip, err);
+    rc = rc ? rc : read_os_table(options->import->mapping, &facts, err);
+    rc = rc ? rc : gather(&l, &facts, &findings, err);
+    rc = rc ? rc : judge(&l, &facts, &findings, err);
+    rc = rc ? rc : report(&l, vm, &findings, err);
+    vf_findings_release(&findings);
+    vf_facts_release(&facts);
+    return rc;
+}
