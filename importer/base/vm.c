@@ -166,6 +166,26 @@ void vf_vm_sort_disks(struct vf_vm *vm)
     }
 }
 
+static int compare_cdroms(const void *pa, const void *pb)
+{
+    const struct vf_vm_cdrom *a = pa, *b = pb;
+    int c = compare_numbers(bus_rank(a->bus), bus_rank(b->bus));
+    if (c == 0) {
+        c = compare_numbers(a->bus_number, b->bus_number);
+    }
+    if (c == 0) {
+        c = compare_numbers(a->unit_number, b->unit_number);
+    }
+    return c ? c : compare_numbers(a->key, b->key);
+}
+
+void vf_vm_sort_cdroms(struct vf_vm *vm)
+{
+    if (vm->n_cdroms > 1) {
+        qsort(vm->cdroms, vm->n_cdroms, sizeof vm->cdroms[0], compare_cdroms);
+    }
+}
+
 static bool contains_any(const char *text, const char *const *words)
 {
     for (; *words; words++) {

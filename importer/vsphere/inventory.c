@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "importer/base/log.h"
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
+#include "importer/vsphere/attributes.h"
 #include "importer/vsphere/places.h"
 #include "importer/vsphere/property.h"
 #include "importer/vsphere/tags.h"
@@ -23,6 +25,7 @@ struct inventory {
     const struct vf_vm_query *query;
     const char **paths;
     const char *moref; /* of the one VM; NULL: all */
+    bool brief;
     struct vf_places places;
     struct vf_vm_draft *drafts;
     size_t n, cap;
@@ -81,23 +84,23 @@ static void put_sets(struct vf_buf *specs, void *opaque)
 {
     const struct inventory *inv = opaque;
     vf_property_put_set(specs, VF_MO_VM, inv->paths);
-    vf_places_put_sets(specs);
+    vf_places_put_sets(specs, !inv->brief);
 }
 
 /* One view over the root folder gives the VMs and all that their names of places need, so one query
  * reads everything. */
-static int fetch_all(struct vf_vsphere *vs, struct inventory *inv, enum vf_vm_detail detail,
-                     struct vf_error **err)
+static int fetch_all(struct vf_vsphere *vs, void *opaque, struct vf_error **err)
 {
-    static const char *const types[] = {
-        VF_MO_VM, VF_MO_FOLDER, VF_MO_DATACENTER, VF_MO_VAPP, VF_MO_HOST, VF_MO_NETWORK, NULL};
+    static const char *const types[] = {VF_MO_VM,   VF_MO_FOLDER,  VF_MO_DATACENTER, VF_MO_VAPP,
+                                        VF_MO_HOST, VF_MO_NETWORK, VF_MO_CLUSTER,    NULL};
+    struct inventory *inv = opaque;
     const struct vf_view_query q = {.what = what_all,
                                     .types = types,
                                     .put_sets = put_sets,
                                     .reset = reset,
                                     .object = on_object,
                                     .opaque = inv,
-                                    .max_objects = detail == VF_VM_BRIEF ? PAGE_BRIEF : PAGE_FULL};
+                                    .max_objects = inv->brief ? PAGE_BRIEF : PAGE_FULL};
     return vf_view_fetch(vs, &q, err);
 }
 
@@ -106,24 +109,53 @@ static int encode_one(struct vf_vsphere *vs, struct vf_buf *specs, void *opaque,
                       struct vf_error **err)
 {
     static const char *const up[] = {"up", "vappFolder", NULL};
+    static const char *const cluster[] = {"cluster", NULL};
     static const struct vf_traversal ways[] = {
         {"up", VF_MO_ENTITY, "parent", up},
         {"vapp", VF_MO_VM, "parentVApp", up},
         {"vappFolder", VF_MO_VAPP, "parentFolder", up},
-        {"host", VF_MO_VM, "runtime.host", NULL},
+        {"host", VF_MO_VM, "runtime.host", cluster},
+        {"cluster", VF_MO_HOST, "parent", NULL},
         {"network", VF_MO_VM, "network", NULL},
     };
     struct inventory *inv = opaque;
     (void)vs;
     (void)err;
     vf_property_put_set(specs, VF_MO_VM, inv->paths);
-    vf_places_put_sets(specs);
+    vf_places_put_sets(specs, true);
     vf_property_open_object(specs, VF_MO_VM, inv->moref, false);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         vf_property_put_traversal(specs, &ways[i]);
     }
     vf_property_close_object(specs);
     return 0;
+}
+
+static int fetch_one(struct vf_vsphere *vs, void *opaque, struct vf_error **err)
+{
+    const struct vf_property_query q = {.what = what_one,
+                                        .encode = encode_one,
+                                        .reset = reset,
+                                        .object = on_object,
+                                        .opaque = opaque};
+    return vf_property_fetch(vs, &q, err);
+}
+
+/* A server that knows no paths with a key refuses the whole query; then it goes without them. */
+static int fetch(struct vf_vsphere *vs, struct inventory *inv,
+                 int (*query)(struct vf_vsphere *vs, void *opaque, struct vf_error **err),
+                 struct vf_error **err)
+{
+    struct vf_error *e = NULL;
+    int rc = query(vs, inv, &e);
+    if (rc && vf_fault_is(e, "InvalidProperty") && vf_vm_draft_drop_keyed_paths(inv->paths)) {
+        vf_debug("vsphere: %s; asking again without keys", vf_error_message(e));
+        vf_error_clear(&e);
+        reset(inv);
+        rc = query(vs, inv, &e);
+    }
+    vf_error_move(err, &e);
+    return rc;
 }
 
 /* Keep those for which `wanted` holds, in their order. */
@@ -177,6 +209,22 @@ static int add_tags(struct vf_vsphere *vs, struct inventory *inv, struct vf_vm_n
     return 0;
 }
 
+/* Names that may not be read are no reason to show no VM. */
+static int add_attributes(struct vf_vsphere *vs, struct inventory *inv, struct vf_vm_notes *notes,
+                          struct vf_error **err)
+{
+    struct vf_error *e = NULL;
+    int rc = vf_attributes_fetch(vs, inv->drafts, inv->n, &e);
+    if (rc == 0 || rc == VF_CANCELLED) {
+        vf_error_move(err, &e);
+        return rc;
+    }
+    notes->attributes_unavailable = true;
+    notes->attributes_reason = vf_error_format(e);
+    vf_error_free(e);
+    return 0;
+}
+
 static void take_vms(struct inventory *inv, struct vf_vm **ret_vms, size_t *ret_n,
                      struct vf_vm_notes *notes)
 {
@@ -204,23 +252,29 @@ static int settle(struct vf_vsphere *vs, struct inventory *inv, struct vf_vm_not
         return rc;
     }
     keep(inv, vf_vm_query_wants_tags);
+    rc = add_attributes(vs, inv, notes, err);
+    if (rc) {
+        return rc;
+    }
     if (inv->n > 1) {
         qsort(inv->drafts, inv->n, sizeof inv->drafts[0], compare_drafts);
     }
     return 0;
 }
 
-static enum vf_vm_detail query_detail(const struct vf_vm_query *q)
+static unsigned query_detail(const struct vf_vm_query *q)
 {
     if (q && q->brief) {
         return VF_VM_BRIEF;
     }
-    return q && q->want_disk_usage ? VF_VM_WITH_USAGE : VF_VM_FULL;
+    unsigned detail = q && q->want_disk_usage ? VF_VM_WITH_USAGE : VF_VM_FULL;
+    return q && q->want_attributes ? detail | VF_VM_WITH_ATTRIBUTES : detail;
 }
 
 void vf_vm_notes_release(struct vf_vm_notes *notes)
 {
     free(notes->tags_reason);
+    free(notes->attributes_reason);
     *notes = (struct vf_vm_notes){0};
 }
 
@@ -232,11 +286,13 @@ int vf_vsphere_fetch_vms(struct vf_vsphere *vs, const struct vf_vm_query *query,
     if (rc) {
         return rc;
     }
-    enum vf_vm_detail detail = query_detail(query);
-    struct inventory inv = {.query = query, .paths = vf_vm_draft_paths(detail, vs->api_version)};
+    unsigned detail = query_detail(query);
+    struct inventory inv = {.query = query,
+                            .brief = detail == VF_VM_BRIEF,
+                            .paths = vf_vm_draft_paths(detail, vs->api_version)};
     vf_places_init(&inv.places, vs->services.root_folder);
     struct vf_vm_notes notes = {0};
-    rc = fetch_all(vs, &inv, detail, err);
+    rc = fetch(vs, &inv, fetch_all, err);
     if (rc == 0) {
         rc = settle(vs, &inv, &notes, err);
     }
@@ -263,23 +319,24 @@ void vf_vms_free(struct vf_vm *vms, size_t n)
 int vf_vsphere_fetch_vm(struct vf_vsphere *vs, const char *moref, struct vf_vm *ret_vm,
                         struct vf_error **err)
 {
-    struct inventory inv = {.moref = moref,
-                            .paths = vf_vm_draft_paths(VF_VM_WITH_USAGE, vs->api_version)};
+    struct inventory inv = {
+        .moref = moref,
+        .paths = vf_vm_draft_paths(VF_VM_WITH_USAGE | VF_VM_WITH_ATTRIBUTES, vs->api_version)};
+    struct vf_vm_notes notes = {0};
     vf_places_init(&inv.places, vs->services.root_folder);
-    struct vf_property_query q = {.what = what_one,
-                                  .encode = encode_one,
-                                  .reset = reset,
-                                  .object = on_object,
-                                  .opaque = &inv};
-    int rc = vf_property_fetch(vs, &q, err);
+    int rc = fetch(vs, &inv, fetch_one, err);
     if (rc == 0 && inv.n == 0) {
         rc = vf_error_set(err, VF_MISSING, "cannot %s: there is no VM \"%s\"", what_one, moref);
         vf_error_set_reason(err, "ManagedObjectNotFound");
     }
     if (rc == 0) {
+        rc = add_attributes(vs, &inv, &notes, err);
+    }
+    if (rc == 0) {
         vf_places_resolve(&inv.places, &inv.drafts[0]);
         *ret_vm = vf_vm_draft_take(&inv.drafts[0]);
     }
+    vf_vm_notes_release(&notes);
     release(&inv);
     return rc;
 }

@@ -19,15 +19,18 @@ struct vf_vm_query {
     const char *const *tags;    /* "category/name" or "name" */
     const char *const *powers;  /* "on", "off", "suspended"; else VF_INVALID */
     bool want_tags;             /* fill vm.tags; implied by `tags` */
+    bool want_attributes;       /* fill vm.attributes; nothing when brief */
     bool brief;                 /* only name, moref, folder, power, template: a small answer */
     bool want_disk_usage;       /* fill used_bytes of disks: a larger answer */
 };
 
 /* What could not be had without failing the whole. */
 struct vf_vm_notes {
-    bool tags_unavailable; /* ESXi, or the tagging service did not answer */
-    char *tags_reason;     /* why; owned, may be NULL */
-    size_t unreadable;     /* VMs with properties that the user may not read */
+    bool tags_unavailable;       /* ESXi, or the tagging service did not answer */
+    char *tags_reason;           /* why; owned, may be NULL */
+    bool attributes_unavailable; /* their names could not be read */
+    char *attributes_reason;     /* why; owned, may be NULL */
+    size_t unreadable;           /* VMs with properties that the user may not read */
 };
 void vf_vm_notes_release(struct vf_vm_notes *notes);
 
@@ -39,7 +42,8 @@ int vf_vsphere_fetch_vms(struct vf_vsphere *vs, const struct vf_vm_query *query,
                          struct vf_error **err);
 void vf_vms_free(struct vf_vm *vms, size_t n);
 
-/* One VM by its reference ("vm-42"), everything but tags; init-ed here, released by the caller on
+/* One VM by its reference ("vm-42"), everything but tags (and attributes whose names may not be
+ * read); init-ed here, released by the caller on
  * success. VF_MISSING when there is none. */
 int vf_vsphere_fetch_vm(struct vf_vsphere *vs, const char *moref, struct vf_vm *ret_vm,
                         struct vf_error **err);

@@ -37,10 +37,11 @@ void vf_places_release(struct vf_places *p)
     p->root = NULL;
 }
 
-void vf_places_put_sets(struct vf_buf *specs)
+void vf_places_put_sets(struct vf_buf *specs, bool hosts)
 {
     static const char *const name[] = {"name", NULL};
     static const char *const parent[] = {"name", "parent", NULL};
+    static const char *const host[] = {"name", "parent", "summary.hardware.cpuMhz", NULL};
     static const char *const vapp[] = {"name", "parent", "parentFolder", NULL};
     /* `name` again in the sets of subtypes of Network: it comes whether a server takes all sets
      * that fit an object or the closest one. */
@@ -49,7 +50,10 @@ void vf_places_put_sets(struct vf_buf *specs)
     vf_property_put_set(specs, VF_MO_FOLDER, parent);
     vf_property_put_set(specs, VF_MO_DATACENTER, parent);
     vf_property_put_set(specs, VF_MO_VAPP, vapp);
-    vf_property_put_set(specs, VF_MO_HOST, name);
+    vf_property_put_set(specs, VF_MO_HOST, hosts ? host : name);
+    if (hosts) {
+        vf_property_put_set(specs, VF_MO_CLUSTER, name);
+    }
     vf_property_put_set(specs, VF_MO_NETWORK, name);
     vf_property_put_set(specs, VF_MO_PORTGROUP, portgroup);
     vf_property_put_set(specs, VF_MO_OPAQUE, opaque);
@@ -76,6 +80,9 @@ void vf_places_add(struct vf_places *p, const struct vf_ref *ref, const xmlNode 
         place->key =
             vf_xml_child_text(vf_property_value(content, "summary"), VF_VIM_NS, "opaqueNetworkId");
     }
+    char *vf_autofree mhz = vf_xml_text(vf_property_value(content, "summary.hardware.cpuMhz"));
+    unsigned long long v = mhz ? strtoull(mhz, NULL, 10) : 0;
+    place->cpu_mhz = v <= INT32_MAX ? (uint32_t)v : 0;
     p->sorted = false;
 }
 
@@ -159,7 +166,11 @@ static char *network_name(struct vf_places *p, const struct vf_nic_backing *b)
 void vf_places_resolve(struct vf_places *p, struct vf_vm_draft *d)
 {
     const struct vf_place *host = find(p, d->host);
+    const struct vf_place *cluster = find(p, host ? host->parent : NULL);
     vf_replace_string(&d->vm.host, host ? host->name : NULL);
+    vf_replace_string(&d->vm.host_moref, d->host);
+    vf_replace_string(&d->vm.cluster, cluster ? cluster->name : NULL);
+    d->vm.host_cpu_mhz = host ? host->cpu_mhz : 0;
     free(d->vm.folder);
     d->vm.folder = path_of(p, d->parent ? d->parent : d->parent_vapp);
     for (size_t i = 0; i < d->vm.n_nics; i++) {

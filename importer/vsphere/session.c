@@ -253,6 +253,7 @@ static int read_content(struct vf_vsphere *vs, const struct vf_answer *answer,
     take_service(content, "ovfManager", &vs->services.ovf_manager);
     take_service(content, "authorizationManager", &vs->services.authorization_manager);
     take_service(content, "licenseManager", &vs->services.license_manager);
+    take_service(content, "customFieldsManager", &vs->services.custom_fields_manager);
     take_service(about, "name", &vs->about_name);
     take_service(about, "version", &vs->about_version);
     take_service(about, "instanceUuid", &vs->about_uuid);

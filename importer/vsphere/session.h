@@ -20,6 +20,7 @@ struct vf_services {
     char *ovf_manager; /* this and what follows may be NULL */
     char *authorization_manager;
     char *license_manager;
+    char *custom_fields_manager;
 };
 
 /* Lock order: login_lock before lock. No call is made under `lock`. */

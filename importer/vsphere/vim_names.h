@@ -22,6 +22,7 @@
 #define VF_MO_OVF_MANAGER  "OvfManager"
 #define VF_MO_RIGHTS       "AuthorizationManager"
 #define VF_MO_LICENCES     "LicenseManager"
+#define VF_MO_FIELDS       "CustomFieldsManager"
 #define VF_MO_FOLDER       "Folder"
 #define VF_MO_DATACENTER   "Datacenter"
 #define VF_MO_HOST         "HostSystem"

@@ -7,22 +7,7 @@
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 #include "importer/vsphere/vim_names.h"
-#include "importer/vsphere/vm_draft.h"
-
-/* vSphere 8: 4 controllers of 4 buses with 256 disks at most; this is only against nonsense. */
-#define MAX_DEVICES 4096
-
-struct controller {
-    int32_t key, bus_number;
-    enum vf_bus bus;
-    char *type;
-    bool shared;
-};
-
-struct controllers {
-    struct controller *list;
-    size_t n;
-};
+#include "importer/vsphere/vm_draft_private.h"
 
 enum vf_bus vf_controller_bus(const char *type, size_t len)
 {
@@ -44,7 +29,7 @@ enum vf_bus vf_controller_bus(const char *type, size_t len)
     return VF_BUS_UNKNOWN;
 }
 
-static bool child_i32(const xmlNode *n, const char *name, int32_t *ret)
+bool vf_vm_child_i32(const xmlNode *n, const char *name, int32_t *ret)
 {
     int64_t v;
     if (!vf_xml_child_i64(n, VF_VIM_NS, name, &v) || v < INT32_MIN || v > INT32_MAX) {
@@ -54,13 +39,14 @@ static bool child_i32(const xmlNode *n, const char *name, int32_t *ret)
     return true;
 }
 
-static void add_controller(struct controllers *c, const xmlNode *device, enum vf_bus bus,
+static void add_controller(struct vf_vm_controllers *c, const xmlNode *device, enum vf_bus bus,
                            char *type)
 {
-    struct controller n = {.bus = bus, .type = type};
+    struct vf_vm_controller n = {.bus = bus, .type = type};
     char *vf_autofree sharing = vf_xml_child_text(device, VF_VIM_NS, "sharedBus");
     n.shared = sharing && strcmp(sharing, "noSharing") != 0;
-    if (!child_i32(device, "key", &n.key) || !child_i32(device, "busNumber", &n.bus_number)) {
+    if (!vf_vm_child_i32(device, "key", &n.key) ||
+        !vf_vm_child_i32(device, "busNumber", &n.bus_number)) {
         free(type);
         return; /* no disk can name it */
     }
@@ -68,7 +54,7 @@ static void add_controller(struct controllers *c, const xmlNode *device, enum vf
     c->list[c->n++] = n;
 }
 
-static void release_controllers(struct controllers *c)
+static void release_controllers(struct vf_vm_controllers *c)
 {
     for (size_t i = 0; i < c->n; i++) {
         free(c->list[i].type);
@@ -76,7 +62,7 @@ static void release_controllers(struct controllers *c)
     free(c->list);
 }
 
-static const struct controller *find_controller(const struct controllers *c, int32_t key)
+const struct vf_vm_controller *vf_vm_find_controller(const struct vf_vm_controllers *c, int32_t key)
 {
     for (size_t i = 0; i < c->n; i++) {
         if (c->list[i].key == key) {
@@ -84,6 +70,24 @@ static const struct controller *find_controller(const struct controllers *c, int
         }
     }
     return NULL;
+}
+
+char *vf_vm_device_label(const xmlNode *device)
+{
+    return vf_xml_child_text(vf_xml_child(device, VF_VIM_NS, "deviceInfo"), VF_VIM_NS, "label");
+}
+
+/* A LUN goes by its name on the host, or else by its SCSI identity. */
+static void parse_raw_device(struct vf_vm_disk *disk, const xmlNode *backing)
+{
+    char *vf_autofree mode = vf_xml_child_text(backing, VF_VIM_NS, "compatibilityMode");
+    disk->rdm = true;
+    disk->rdm_physical = mode && strcmp(mode, "physicalMode") == 0;
+    disk->rdm_device = vf_xml_child_text(backing, VF_VIM_NS, "deviceName");
+    if (!disk->rdm_device || !*disk->rdm_device) {
+        vf_replace_string(&disk->rdm_device, NULL);
+        disk->rdm_device = vf_xml_child_text(backing, VF_VIM_NS, "lunUuid");
+    }
 }
 
 static void parse_backing(struct vf_vm_disk *disk, const xmlNode *backing)
@@ -98,7 +102,9 @@ static void parse_backing(struct vf_vm_disk *disk, const xmlNode *backing)
     disk->delta = vf_xml_child(backing, VF_VIM_NS, "parent") != NULL;
     disk->shared = sharing && strcmp(sharing, "sharingMultiWriter") == 0;
     disk->independent = disk->mode && strncmp(disk->mode, "independent", 11) == 0;
-    disk->rdm = type && (strstr(type, "RawDisk") != NULL);
+    if (type && strstr(type, "RawDisk")) {
+        parse_raw_device(disk, backing);
+    }
     /* Sparse kinds grow as they are written; flat ones say whether they do. */
     disk->thin = vf_xml_child_bool(backing, VF_VIM_NS, "thinProvisioned", false) ||
                  (type && strstr(type, "Sparse") != NULL);
@@ -118,7 +124,7 @@ static bool parse_capacity(const xmlNode *device, uint64_t *ret)
            !__builtin_mul_overflow(kb, UINT64_C(1024), ret) && *ret <= INT64_MAX;
 }
 
-static int add_disk(struct vf_vm_draft *d, const xmlNode *device, const struct controllers *c,
+static int add_disk(struct vf_vm_draft *d, const xmlNode *device, const struct vf_vm_controllers *c,
                     struct vf_error **err)
 {
     struct vf_vm *vm = &d->vm;
@@ -126,15 +132,15 @@ static int add_disk(struct vf_vm_draft *d, const xmlNode *device, const struct c
     struct vf_vm_disk *disk = &vm->disks[vm->n_disks++];
     *disk = (struct vf_vm_disk){.bus_number = -1, .unit_number = -1};
     parse_backing(disk, vf_xml_child(device, VF_VIM_NS, "backing"));
-    disk->label =
-        vf_xml_child_text(vf_xml_child(device, VF_VIM_NS, "deviceInfo"), VF_VIM_NS, "label");
-    if (!child_i32(device, "key", &disk->key) || !parse_capacity(device, &disk->capacity_bytes)) {
+    disk->label = vf_vm_device_label(device);
+    if (!vf_vm_child_i32(device, "key", &disk->key) ||
+        !parse_capacity(device, &disk->capacity_bytes)) {
         return vf_error_set(err, VF_INVALID, "disk \"%s\" has no proper key or capacity",
                             disk->label ? disk->label : "without label");
     }
-    child_i32(device, "controllerKey", &disk->controller_key);
-    child_i32(device, "unitNumber", &disk->unit_number);
-    const struct controller *at = find_controller(c, disk->controller_key);
+    vf_vm_child_i32(device, "controllerKey", &disk->controller_key);
+    vf_vm_child_i32(device, "unitNumber", &disk->unit_number);
+    const struct vf_vm_controller *at = vf_vm_find_controller(c, disk->controller_key);
     if (at) {
         disk->bus = at->bus;
         disk->bus_number = at->bus_number;
@@ -181,9 +187,8 @@ static void add_nic(struct vf_vm_draft *d, const xmlNode *device, const char *ty
     struct vf_nic_backing *backing = &d->backings[vm->n_nics++];
     *nic = (struct vf_vm_nic){.model = vf_xstrdup(nic_model(type))};
     *backing = (struct vf_nic_backing){0};
-    child_i32(device, "key", &nic->key);
-    nic->label =
-        vf_xml_child_text(vf_xml_child(device, VF_VIM_NS, "deviceInfo"), VF_VIM_NS, "label");
+    vf_vm_child_i32(device, "key", &nic->key);
+    nic->label = vf_vm_device_label(device);
     nic->mac = vf_xml_child_text(device, VF_VIM_NS, "macAddress");
     for (char *p = nic->mac; p && *p; p++) {
         *p = *p == '-' ? ':' : (char)tolower((unsigned char)*p);
@@ -197,8 +202,8 @@ static void add_nic(struct vf_vm_draft *d, const xmlNode *device, const char *ty
     parse_nic_backing(backing, vf_xml_child(device, VF_VIM_NS, "backing"));
 }
 
-static int parse_device(struct vf_vm_draft *d, const xmlNode *device, const struct controllers *c,
-                        struct vf_error **err)
+static int parse_device(struct vf_vm_draft *d, const xmlNode *device,
+                        const struct vf_vm_controllers *c, struct vf_error **err)
 {
     char *vf_autofree type = vf_xml_type(device);
     if (!type) {
@@ -207,10 +212,12 @@ static int parse_device(struct vf_vm_draft *d, const xmlNode *device, const stru
     if (strcmp(type, "VirtualDisk") == 0) {
         return add_disk(d, device, c, err);
     }
-    if (strcmp(type, "VirtualTPM") == 0) {
-        d->vm.has_vtpm = true;
+    if (strcmp(type, "VirtualCdrom") == 0) {
+        vf_vm_draft_add_cdrom(d, device, c);
     } else if (vf_xml_child(device, VF_VIM_NS, "macAddress") || nic_model(type) != type) {
         add_nic(d, device, type); /* VirtualEthernetCard alone has a macAddress */
+    } else if (vf_controller_bus(type, strlen(type)) == VF_BUS_UNKNOWN) {
+        vf_vm_draft_add_peripheral(d, device, type);
     }
     return 0;
 }
@@ -218,11 +225,11 @@ static int parse_device(struct vf_vm_draft *d, const xmlNode *device, const stru
 int vf_vm_draft_parse_devices(struct vf_vm_draft *d, const xmlNode *devices, struct vf_error **err)
 {
     static const char element[] = "VirtualDevice";
-    struct controllers c = {0};
+    struct vf_vm_controllers c = {0};
     size_t n = 0;
     int rc = 0;
     const xmlNode *dev = vf_xml_child(devices, VF_VIM_NS, element);
-    for (; dev && n < MAX_DEVICES; dev = vf_xml_next(dev, VF_VIM_NS, element), n++) {
+    for (; dev && n < VF_VM_MAX_DEVICES; dev = vf_xml_next(dev, VF_VIM_NS, element), n++) {
         char *vf_autofree type = vf_xml_type(dev);
         enum vf_bus bus = type ? vf_controller_bus(type, strlen(type)) : VF_BUS_UNKNOWN;
         if (bus != VF_BUS_UNKNOWN) {
@@ -230,7 +237,7 @@ int vf_vm_draft_parse_devices(struct vf_vm_draft *d, const xmlNode *devices, str
         }
     }
     if (dev) {
-        rc = vf_error_set(err, VF_RANGE, "the VM has more than %d devices", MAX_DEVICES);
+        rc = vf_error_set(err, VF_RANGE, "the VM has more than %d devices", VF_VM_MAX_DEVICES);
     }
     dev = vf_xml_child(devices, VF_VIM_NS, element);
     for (; dev && rc == 0; dev = vf_xml_next(dev, VF_VIM_NS, element)) {
@@ -238,35 +245,6 @@ int vf_vm_draft_parse_devices(struct vf_vm_draft *d, const xmlNode *devices, str
     }
     release_controllers(&c);
     vf_vm_sort_disks(&d->vm);
+    vf_vm_sort_cdroms(&d->vm);
     return rc;
-}
-
-static struct vf_vm_nic *find_nic(struct vf_vm *vm, int32_t key)
-{
-    for (size_t i = 0; i < vm->n_nics; i++) {
-        if (vm->nics[i].key == key) {
-            return &vm->nics[i];
-        }
-    }
-    return NULL;
-}
-
-void vf_vm_draft_parse_guest_net(struct vf_vm_draft *d, const xmlNode *net)
-{
-    const xmlNode *info = vf_xml_child(net, VF_VIM_NS, "GuestNicInfo");
-    for (; info; info = vf_xml_next(info, VF_VIM_NS, "GuestNicInfo")) {
-        /* deviceConfigId is the card's key; -1 for what the guest made up itself. */
-        int32_t key;
-        struct vf_vm_nic *nic =
-            child_i32(info, "deviceConfigId", &key) ? find_nic(&d->vm, key) : NULL;
-        const xmlNode *ip = vf_xml_child(info, VF_VIM_NS, "ipAddress");
-        for (; nic && ip; ip = vf_xml_next(ip, VF_VIM_NS, "ipAddress")) {
-            char *text = vf_xml_text(ip);
-            if (text) {
-                nic->addresses = vf_xrealloc_array(nic->addresses, nic->n_addresses + 1,
-                                                   sizeof nic->addresses[0]);
-                nic->addresses[nic->n_addresses++] = (struct vf_vm_address){.ip = text};
-            }
-        }
-    }
 }

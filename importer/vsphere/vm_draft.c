@@ -5,10 +5,10 @@
 
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
-#include "importer/vsphere/snapshot_tree.h"
 #include "importer/vsphere/soap.h"
 #include "importer/vsphere/version.h"
 #include "importer/vsphere/vim_names.h"
+#include "importer/vsphere/vm_draft_private.h"
 
 void vf_vm_draft_init(struct vf_vm_draft *d)
 {
@@ -27,9 +27,21 @@ static void release_backings(struct vf_vm_draft *d)
     d->backings = NULL;
 }
 
+static void release_lists(struct vf_vm_draft *d)
+{
+    for (size_t i = 0; i < d->n_custom; i++) {
+        free(d->custom[i].value);
+    }
+    free(d->custom);
+    free(d->guest_net_keys);
+    d->custom = NULL;
+    d->guest_net_keys = NULL;
+    d->n_custom = d->n_guest_net = 0;
+}
+
 struct vf_vm vf_vm_draft_take(struct vf_vm_draft *d)
 {
-    release_backings(d);
+    release_backings(d); /* as long as the number of NICs is known */
     struct vf_vm vm = d->vm;
     vf_vm_init(&d->vm);
     vf_vm_draft_release(d);
@@ -39,6 +51,7 @@ struct vf_vm vf_vm_draft_take(struct vf_vm_draft *d)
 void vf_vm_draft_release(struct vf_vm_draft *d)
 {
     release_backings(d);
+    release_lists(d);
     free(d->parent);
     free(d->parent_vapp);
     free(d->host);
@@ -73,177 +86,91 @@ static int get_u32(const xmlNode *val, const char *path, uint32_t *ret, struct v
     return 0;
 }
 
-enum vf_power vf_power_parse(const xmlNode *val)
-{
-    char *vf_autofree s = vf_xml_text(val);
-    if (!s) {
-        return VF_POWER_UNKNOWN;
-    }
-    return strcmp(s, "poweredOn") == 0    ? VF_POWER_ON
-           : strcmp(s, "poweredOff") == 0 ? VF_POWER_OFF
-           : strcmp(s, "suspended") == 0  ? VF_POWER_SUSPENDED
-                                          : VF_POWER_UNKNOWN;
-}
-
-static enum vf_firmware parse_firmware(const xmlNode *val)
-{
-    char *vf_autofree s = vf_xml_text(val);
-    if (!s) {
-        return VF_FIRMWARE_UNKNOWN;
-    }
-    return strcmp(s, "bios") == 0  ? VF_FIRMWARE_BIOS
-           : strcmp(s, "efi") == 0 ? VF_FIRMWARE_EFI
-                                   : VF_FIRMWARE_UNKNOWN;
-}
-
-/* VirtualMachineStorageSummary: committed is what the files take, uncommitted what they may grow
- * by. */
-static void parse_storage(struct vf_vm *vm, const xmlNode *val)
-{
-    uint64_t committed = 0, uncommitted = 0;
-    vf_xml_child_u64(val, VF_VIM_NS, "committed", &committed);
-    vf_xml_child_u64(val, VF_VIM_NS, "uncommitted", &uncommitted);
-    vm->used_bytes = committed;
-    if (__builtin_add_overflow(committed, uncommitted, &vm->provisioned_bytes)) {
-        vm->provisioned_bytes = UINT64_MAX;
-    }
-}
-
-static int add_snapshot(void *opaque, const xmlNode *tree, int depth, struct vf_error **err)
-{
-    struct vf_vm *vm = opaque;
-    char *moref = vf_xml_child_text(tree, VF_VIM_NS, "snapshot");
-    if (!moref) {
-        return vf_error_set(err, VF_INVALID, "a snapshot came without reference");
-    }
-    vm->snapshots = vf_xrealloc_array(vm->snapshots, vm->n_snapshots + 1, sizeof vm->snapshots[0]);
-    struct vf_vm_snapshot *s = &vm->snapshots[vm->n_snapshots++];
-    *s = (struct vf_vm_snapshot){
-        .moref = moref,
-        .name = vf_xml_child_text(tree, VF_VIM_NS, "name"),
-        .description = vf_xml_child_text(tree, VF_VIM_NS, "description"),
-        .quiesced = vf_xml_child_bool(tree, VF_VIM_NS, "quiesced", false),
-        .depth = depth,
-    };
-    vf_soap_unescape_name(s->name);
-    return 0;
-}
-
-static uint64_t file_size(const xmlNode *layout, int64_t key)
-{
-    const xmlNode *file = vf_xml_child(layout, VF_VIM_NS, "file");
-    for (; file; file = vf_xml_next(file, VF_VIM_NS, "file")) {
-        int64_t k;
-        uint64_t size;
-        if (vf_xml_child_i64(file, VF_VIM_NS, "key", &k) && k == key &&
-            vf_xml_child_u64(file, VF_VIM_NS, "size", &size)) {
-            return size;
-        }
-    }
-    return 0;
-}
-
-static uint64_t chain_size(const xmlNode *layout, const xmlNode *disk)
-{
-    uint64_t sum = 0;
-    const xmlNode *unit = vf_xml_child(disk, VF_VIM_NS, "chain");
-    for (; unit; unit = vf_xml_next(unit, VF_VIM_NS, "chain")) {
-        const xmlNode *key = vf_xml_child(unit, VF_VIM_NS, "fileKey");
-        for (; key; key = vf_xml_next(key, VF_VIM_NS, "fileKey")) {
-            char *vf_autofree s = vf_xml_text(key);
-            uint64_t size = s ? file_size(layout, strtoll(s, NULL, 10)) : 0;
-            if (__builtin_add_overflow(sum, size, &sum)) {
-                return UINT64_MAX;
-            }
-        }
-    }
-    return sum;
-}
-
-/* VirtualMachineFileLayoutEx: each disk's chain of files, base first. */
-static void parse_layout(struct vf_vm *vm, const xmlNode *layout)
-{
-    const xmlNode *disk = vf_xml_child(layout, VF_VIM_NS, "disk");
-    for (; disk; disk = vf_xml_next(disk, VF_VIM_NS, "disk")) {
-        int64_t key;
-        if (!vf_xml_child_i64(disk, VF_VIM_NS, "key", &key)) {
-            continue;
-        }
-        for (size_t i = 0; i < vm->n_disks; i++) {
-            if (vm->disks[i].key == key) {
-                vm->disks[i].used_bytes = chain_size(layout, disk);
-            }
-        }
-    }
-}
-
 enum property_kind {
     P_NAME,
     P_STRING,
     P_BOOL,
     P_TRISTATE,
     P_U32,
+    P_PRESENT, /* an object that is there only when it applies */
     P_MEMORY_MB,
-    P_POWER,
-    P_FIRMWARE,
-    P_TOOLS,
-    P_STORAGE,
     P_SNAPSHOT,
     P_DEVICES,
-    P_LATER, /* once the devices are known */
+    P_PART,
 };
 
 #define AT(field) offsetof(struct vf_vm_draft, field)
 
-/* One row for each property asked for. `since` is the API version that knows it; a server older
- * than that would refuse the whole query. Source: vSphere API reference, VirtualMachine. */
+/* One row for each property asked for, in the order in which they are read: what names devices
+ * comes after them. `since` is the API version that knows it; a server older than that would refuse
+ * the whole query. Source: vSphere API reference, VirtualMachine. */
 static const struct property {
     const char *path;
     enum property_kind kind;
     size_t offset;
-    enum vf_vm_detail detail;
+    unsigned detail;
     const char *since;
+    void (*part)(struct vf_vm_draft *d, const xmlNode *val);
 } properties[] = {
-    {"name", P_NAME, AT(vm.name), VF_VM_BRIEF, "4.0"},
-    {"parent", P_STRING, AT(parent), VF_VM_BRIEF, "4.0"},
-    {"parentVApp", P_STRING, AT(parent_vapp), VF_VM_BRIEF, "4.0"},
-    {"runtime.powerState", P_POWER, 0, VF_VM_BRIEF, "4.0"},
-    {"config.template", P_BOOL, AT(vm.template), VF_VM_BRIEF, "4.0"},
-    {"config.instanceUuid", P_STRING, AT(vm.instance_uuid), VF_VM_BRIEF, "4.0"},
-    {"runtime.host", P_STRING, AT(host), VF_VM_FULL, "4.0"},
-    {"runtime.consolidationNeeded", P_BOOL, AT(vm.consolidation_needed), VF_VM_FULL, "5.0"},
-    {"config.uuid", P_STRING, AT(vm.bios_uuid), VF_VM_FULL, "4.0"},
-    {"config.guestId", P_STRING, AT(vm.guest_id), VF_VM_FULL, "4.0"},
-    {"config.guestFullName", P_STRING, AT(vm.guest_name), VF_VM_FULL, "4.0"},
-    {"config.version", P_STRING, AT(vm.hardware), VF_VM_FULL, "4.0"},
-    {"config.annotation", P_STRING, AT(vm.annotation), VF_VM_FULL, "4.0"},
-    {"config.firmware", P_FIRMWARE, 0, VF_VM_FULL, "5.0"},
-    {"config.bootOptions.efiSecureBootEnabled", P_BOOL, AT(vm.secure_boot), VF_VM_FULL, "6.5"},
-    {"config.changeTrackingEnabled", P_BOOL, AT(vm.cbt_enabled), VF_VM_FULL, "4.0"},
-    {"config.nestedHVEnabled", P_BOOL, AT(vm.nested_hv), VF_VM_FULL, "5.1"},
-    {"config.cpuHotAddEnabled", P_TRISTATE, AT(vm.cpu_hot_add), VF_VM_FULL, "4.0"},
-    {"config.memoryHotAddEnabled", P_TRISTATE, AT(vm.memory_hot_add), VF_VM_FULL, "4.0"},
-    {"config.hardware.numCPU", P_U32, AT(vm.cpus), VF_VM_FULL, "4.0"},
-    {"config.hardware.numCoresPerSocket", P_U32, AT(vm.cores_per_socket), VF_VM_FULL, "5.0"},
-    {"config.hardware.memoryMB", P_MEMORY_MB, 0, VF_VM_FULL, "4.0"},
-    {"config.hardware.device", P_DEVICES, 0, VF_VM_FULL, "4.0"},
-    {"capability.changeTrackingSupported", P_BOOL, AT(vm.cbt_supported), VF_VM_FULL, "4.0"},
-    {"guest.hostName", P_STRING, AT(vm.guest_hostname), VF_VM_FULL, "4.0"},
-    {"guest.toolsRunningStatus", P_TOOLS, 0, VF_VM_FULL, "4.0"},
-    {"guest.net", P_LATER, 0, VF_VM_FULL, "4.0"},
-    {"snapshot", P_SNAPSHOT, 0, VF_VM_FULL, "4.0"},
-    {"summary.storage", P_STORAGE, 0, VF_VM_FULL, "4.0"},
-    {"layoutEx", P_LATER, 0, VF_VM_WITH_USAGE, "4.0"},
+    {"name", P_NAME, AT(vm.name), VF_VM_BRIEF, "4.0", NULL},
+    {"parent", P_STRING, AT(parent), VF_VM_BRIEF, "4.0", NULL},
+    {"parentVApp", P_STRING, AT(parent_vapp), VF_VM_BRIEF, "4.0", NULL},
+    {"runtime.powerState", P_PART, 0, VF_VM_BRIEF, "4.0", vf_vm_draft_parse_power},
+    {"config.template", P_BOOL, AT(vm.template), VF_VM_BRIEF, "4.0", NULL},
+    {"config.instanceUuid", P_STRING, AT(vm.instance_uuid), VF_VM_BRIEF, "4.0", NULL},
+    {"runtime.host", P_STRING, AT(host), VF_VM_FULL, "4.0", NULL},
+    {"runtime.consolidationNeeded", P_BOOL, AT(vm.consolidation_needed), VF_VM_FULL, "5.0", NULL},
+    {"runtime.connectionState", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_connection},
+    {"runtime.question", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_question},
+    {"runtime.faultToleranceState", P_PART, 0, VF_VM_FULL, "4.0",
+     vf_vm_draft_parse_fault_tolerance},
+    {"runtime.minRequiredEVCModeKey", P_STRING, AT(vm.evc_mode), VF_VM_FULL, "4.1", NULL},
+    {"config.uuid", P_STRING, AT(vm.bios_uuid), VF_VM_FULL, "4.0", NULL},
+    {"config.guestId", P_STRING, AT(vm.guest_id), VF_VM_FULL, "4.0", NULL},
+    {"config.guestFullName", P_STRING, AT(vm.guest_name), VF_VM_FULL, "4.0", NULL},
+    {"config.version", P_STRING, AT(vm.hardware), VF_VM_FULL, "4.0", NULL},
+    {"config.annotation", P_STRING, AT(vm.annotation), VF_VM_FULL, "4.0", NULL},
+    {"config.firmware", P_PART, 0, VF_VM_FULL, "5.0", vf_vm_draft_parse_firmware},
+    {"config.bootOptions.efiSecureBootEnabled", P_BOOL, AT(vm.secure_boot), VF_VM_FULL, "6.5",
+     NULL},
+    {"config.bootOptions.bootOrder", P_PART, 0, VF_VM_FULL, "5.0", vf_vm_draft_parse_boot_order},
+    {"config.changeTrackingEnabled", P_BOOL, AT(vm.cbt_enabled), VF_VM_FULL, "4.0", NULL},
+    {"config.nestedHVEnabled", P_BOOL, AT(vm.nested_hv), VF_VM_FULL, "5.1", NULL},
+    {"config.keyId", P_PRESENT, AT(vm.encrypted), VF_VM_FULL, "6.5", NULL},
+    {"config.cpuHotAddEnabled", P_TRISTATE, AT(vm.cpu_hot_add), VF_VM_FULL, "4.0", NULL},
+    {"config.cpuHotRemoveEnabled", P_BOOL, AT(vm.cpu_hot_remove), VF_VM_FULL, "4.0", NULL},
+    {"config.memoryHotAddEnabled", P_TRISTATE, AT(vm.memory_hot_add), VF_VM_FULL, "4.0", NULL},
+    {"config.memoryReservationLockedToMax", P_BOOL, AT(vm.memory_locked), VF_VM_FULL, "5.0", NULL},
+    {"config.cpuAllocation", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_cpu_allocation},
+    {"config.memoryAllocation", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_memory_allocation},
+    {"config.cpuAffinity", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_cpu_affinity},
+    {VF_VM_NUMA_PATH, P_PART, 0, VF_VM_FULL, "4.1", vf_vm_draft_parse_numa_affinity},
+    {"config.latencySensitivity", P_PART, 0, VF_VM_FULL, "5.1", vf_vm_draft_parse_latency},
+    {"config.hardware.numCPU", P_U32, AT(vm.cpus), VF_VM_FULL, "4.0", NULL},
+    {"config.hardware.numCoresPerSocket", P_U32, AT(vm.cores_per_socket), VF_VM_FULL, "5.0", NULL},
+    {"config.hardware.memoryMB", P_MEMORY_MB, 0, VF_VM_FULL, "4.0", NULL},
+    {"config.hardware.device", P_DEVICES, 0, VF_VM_FULL, "4.0", NULL},
+    {"capability.changeTrackingSupported", P_BOOL, AT(vm.cbt_supported), VF_VM_FULL, "4.0", NULL},
+    {"guest.hostName", P_STRING, AT(vm.guest_hostname), VF_VM_FULL, "4.0", NULL},
+    {"guest.toolsRunningStatus", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_tools_running},
+    {"guest.toolsVersionStatus2", P_PART, 0, VF_VM_FULL, "5.0", vf_vm_draft_parse_tools_version},
+    {"guest.disk", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_guest_disks},
+    {"guest.net", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_guest_net},
+    {"guest.ipStack", P_PART, 0, VF_VM_FULL, "4.1", vf_vm_draft_parse_ip_stack},
+    {"snapshot", P_SNAPSHOT, 0, VF_VM_FULL, "4.0", NULL},
+    {"summary.storage", P_PART, 0, VF_VM_FULL, "4.0", vf_vm_draft_parse_storage},
+    {"layoutEx", P_PART, 0, VF_VM_WITH_USAGE, "4.0", vf_vm_draft_parse_layout},
+    {"customValue", P_PART, 0, VF_VM_WITH_ATTRIBUTES, "4.0", vf_vm_draft_parse_custom_values},
 };
 
 #define N_PROPERTIES (sizeof properties / sizeof properties[0])
 
-const char **vf_vm_draft_paths(enum vf_vm_detail detail, const char *api_version)
+const char **vf_vm_draft_paths(unsigned detail, const char *api_version)
 {
     const char **paths = vf_xcalloc(N_PROPERTIES + 1, sizeof paths[0]);
     size_t n = 0;
     for (size_t i = 0; i < N_PROPERTIES; i++) {
-        if (properties[i].detail <= detail &&
+        if ((properties[i].detail & ~detail) == 0 &&
             vf_vim_compare_versions(api_version, properties[i].since) >= 0) {
             paths[n++] = properties[i].path;
         }
@@ -251,17 +178,46 @@ const char **vf_vm_draft_paths(enum vf_vm_detail detail, const char *api_version
     return paths;
 }
 
-const char **vf_vm_draft_config_paths(const char *api_version)
+/* Leave out of `paths` what `drop` holds for. */
+static void filter_paths(const char **paths, bool (*drop)(const char *path))
 {
-    const char **paths = vf_vm_draft_paths(VF_VM_FULL, api_version);
     size_t n = 0;
     for (size_t i = 0; paths[i]; i++) {
-        if (strncmp(paths[i], "config.", 7) == 0) {
+        if (!drop(paths[i])) {
             paths[n++] = paths[i];
         }
     }
     paths[n] = NULL;
+}
+
+static bool is_keyed(const char *path)
+{
+    return strchr(path, '[') != NULL;
+}
+
+static bool is_no_config(const char *path)
+{
+    return strncmp(path, "config.", 7) != 0 || is_keyed(path);
+}
+
+const char **vf_vm_draft_config_paths(const char *api_version)
+{
+    const char **paths = vf_vm_draft_paths(VF_VM_FULL, api_version);
+    filter_paths(paths, is_no_config);
     return paths;
+}
+
+bool vf_vm_draft_drop_keyed_paths(const char **paths)
+{
+    size_t before = 0, after = 0;
+    while (paths[before]) {
+        before++;
+    }
+    filter_paths(paths, is_keyed);
+    while (paths[after]) {
+        after++;
+    }
+    return after < before;
 }
 
 static int set_property(struct vf_vm_draft *d, const struct property *p, const xmlNode *val,
@@ -270,14 +226,13 @@ static int set_property(struct vf_vm_draft *d, const struct property *p, const x
     void *to = (char *)d + p->offset;
     int rc = 0;
     uint32_t mb = 0;
-    char *vf_autofree text = NULL;
     switch (p->kind) {
     case P_NAME:
+        set_string(to, val);
+        vf_soap_unescape_name(*(char **)to);
+        break;
     case P_STRING:
         set_string(to, val);
-        if (p->kind == P_NAME) {
-            vf_soap_unescape_name(*(char **)to);
-        }
         break;
     case P_BOOL:
         *(bool *)to = get_bool(val);
@@ -288,30 +243,21 @@ static int set_property(struct vf_vm_draft *d, const struct property *p, const x
     case P_U32:
         rc = get_u32(val, p->path, to, err);
         break;
+    case P_PRESENT:
+        *(bool *)to = true;
+        break;
     case P_MEMORY_MB:
         rc = get_u32(val, p->path, &mb, err);
         d->vm.memory_bytes = (uint64_t)mb << 20;
         break;
-    case P_POWER:
-        d->vm.power = vf_power_parse(val);
-        break;
-    case P_FIRMWARE:
-        d->vm.firmware = parse_firmware(val);
-        break;
-    case P_TOOLS:
-        text = vf_xml_text(val);
-        d->vm.tools_running = text && strcmp(text, "guestToolsRunning") == 0;
-        break;
-    case P_STORAGE:
-        parse_storage(&d->vm, val);
-        break;
     case P_SNAPSHOT:
-        rc = vf_snapshot_tree_walk(val, add_snapshot, &d->vm, err);
+        rc = vf_vm_draft_parse_snapshots(d, val, err);
         break;
     case P_DEVICES:
         rc = vf_vm_draft_parse_devices(d, val, err);
         break;
-    case P_LATER:
+    case P_PART:
+        p->part(d, val);
         break;
     }
     return rc;
@@ -343,28 +289,21 @@ static bool is_unreadable(const xmlNode *content)
 
 int vf_vm_draft_parse(struct vf_vm_draft *d, const xmlNode *content, struct vf_error **err)
 {
-    const xmlNode *net = NULL, *layout = NULL;
+    const xmlNode *vals[N_PROPERTIES] = {0};
     const xmlNode *set = vf_xml_child(content, VF_VIM_NS, "propSet");
-    unsigned seen[N_PROPERTIES] = {0};
     for (; set; set = vf_xml_next(set, VF_VIM_NS, "propSet")) {
         char *vf_autofree path = vf_xml_child_text(set, VF_VIM_NS, "name");
-        const xmlNode *val = vf_xml_child(set, VF_VIM_NS, "val");
-        const struct property *p = path && val ? find_property(path) : NULL;
-        if (!p || seen[p - properties]++) {
-            continue;
+        const struct property *p = path ? find_property(path) : NULL;
+        if (p && !vals[p - properties]) {
+            vals[p - properties] = vf_xml_child(set, VF_VIM_NS, "val");
         }
-        if (strcmp(p->path, "guest.net") == 0) {
-            net = val;
-        } else if (strcmp(p->path, "layoutEx") == 0) {
-            layout = val;
-        }
-        int rc = set_property(d, p, val, err);
+    }
+    for (size_t i = 0; i < N_PROPERTIES; i++) {
+        int rc = vals[i] ? set_property(d, &properties[i], vals[i], err) : 0;
         if (rc) {
             return vf_error_wrap(err, rc, "vm \"%s\"", d->vm.name ? d->vm.name : d->vm.moref);
         }
     }
-    vf_vm_draft_parse_guest_net(d, net);
-    parse_layout(&d->vm, layout);
     d->unreadable |= is_unreadable(content);
     d->vm.family = vf_vm_guest_family(d->vm.guest_id, d->vm.guest_name);
     return 0;

@@ -90,7 +90,8 @@ void vf_vsphere_free(struct vf_vsphere *vs)
                      vs->services.root_folder,
                      vs->services.ovf_manager,
                      vs->services.authorization_manager,
-                     vs->services.license_manager};
+                     vs->services.license_manager,
+                     vs->services.custom_fields_manager};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
         free(owned[i]);
     }

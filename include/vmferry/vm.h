@@ -213,6 +213,7 @@ void vf_vm_release(struct vf_vm *vm);
 
 /* Put the disks in the order in which the guest counted them. */
 void vf_vm_sort_disks(struct vf_vm *vm);
+void vf_vm_sort_cdroms(struct vf_vm *vm);
 
 /* Windows, Linux or other, from vSphere's guestId or guestFullName; either may be NULL. */
 enum vf_guest_family vf_vm_guest_family(const char *guest_id, const char *guest_name);
