@@ -183,6 +183,11 @@ static void read_object(struct vf_kubevirt_facts *f, const cJSON *kubevirt)
         vf_json_bool(vf_json_object(config, "persistentReservationConfiguration"), "enabled",
                      false) ||
         has(f->gates, f->n_gates, "PersistentReservation");
+    const cJSON *profile = vf_json_object(vf_json_object(config, "seccompConfiguration"),
+                                          "virtualMachineInstanceProfile");
+    const cJSON *custom = vf_json_object(profile, "customProfile");
+    f->seccomp_profile = vf_json_string(custom, "localhostProfile") ||
+                         vf_json_bool(custom, "runtimeDefaultProfile", false);
     f->vm_state_storage_class = take_text(config, "vmStateStorageClass");
     f->default_eviction_strategy = take_text(config, "evictionStrategy");
 }

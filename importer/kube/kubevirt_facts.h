@@ -27,6 +27,7 @@ struct vf_kubevirt_facts {
     unsigned max_hotplug_ratio;    /* 4 unless told */
     unsigned cpu_allocation_ratio; /* 10 unless told */
     bool permit_bridge_on_pod_network;
+    bool seccomp_profile;            /* its VMs' pods are given one */
     bool persistent_reservation;     /* configured, or its gate */
     char *vm_state_storage_class;    /* NULL: the default one */
     char *default_eviction_strategy; /* NULL: None */

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/vm/names.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/kube/resources.h"
+#include "jobs/preflight/target_facts.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -41,6 +43,26 @@ uint64_t vf_target_request_bytes(const struct vf_kube_storage *s, const struct v
 {
     uint64_t bytes;
     return vf_kube_storage_request_bytes(s, d->capacity_bytes, &bytes, NULL) ? 0 : bytes;
+}
+
+uint64_t vf_target_add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+bool vf_target_has_claim(const struct vf_check *c, size_t vm, size_t i)
+{
+    const char *name = c->facts->names ? c->facts->names[vm] : NULL;
+    if (!name) {
+        return false;
+    }
+    const struct vf_owner owner = {.import = name,
+                                   .source_uuid = vf_target_identity(&c->facts->vms[vm])};
+    char *vf_autofree claim = vf_name_of_disk(name, i);
+    char *vf_autofree key = vf_xasprintf("%s/%s", vf_kube_kind(&vf_kube_claims), claim);
+    const struct vf_target_name *n = vf_target_find_name(&c->facts->target, key);
+    enum vf_owned owned = n ? vf_owned_judge_marks(&n->marks, &owner) : VF_OWNED_NOT;
+    return owned == VF_OWNED_UNFINISHED || owned == VF_OWNED_FINISHED;
 }
 
 static bool is_set(const char *s)

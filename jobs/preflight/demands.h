@@ -25,6 +25,13 @@ const struct vf_kube_storage *vf_target_storage_of(const struct vf_check *c, con
 /* What its claim asks for, as CDI counts it; 0: not known. */
 uint64_t vf_target_request_bytes(const struct vf_kube_storage *s, const struct vf_vm_disk *d);
 
+/* Is a claim for disk `i` of VM number `vm` there already, of an import of that VM? It takes no
+ * more room than it has. */
+bool vf_target_has_claim(const struct vf_check *c, size_t vm, size_t i);
+
+/* Without going round. */
+uint64_t vf_target_add(uint64_t a, uint64_t b);
+
 /* --- the VM, as it is to run ---- */
 
 struct vf_target_demand {

@@ -78,7 +78,8 @@ const struct vf_rule *vf_rule_find(const char *id); /* NULL: there is none */
 /* Parts of the table, each in a file of its own, ending with a row without ID. */
 extern const struct vf_rule vf_rules_vm[], vf_rules_tracking[], vf_rules_machine[], vf_rules_disk[],
     vf_rules_guest[], vf_rules_network[], vf_rules_mapping[], vf_rules_source[], vf_rules_account[],
-    vf_rules_path[], vf_rules_target[], vf_rules_look[];
+    vf_rules_path[], vf_rules_target[], vf_rules_look[], vf_rules_name[], vf_rules_kubevirt[],
+    vf_rules_storage[], vf_rules_quota[], vf_rules_node[];
 
 /* Add a finding of c->rule with its severity. `object` may be NULL; copied. */
 void vf_found(const struct vf_check *c, const char *object, const char *fmt, ...)
