@@ -6,8 +6,8 @@
 #include "jobs/cli/command.h"
 #include "jobs/report/text.h"
 
-/* "critical" and two blanks. */
-#define SEVERITY_COLUMNS 10
+/* "information" and two blanks. */
+#define SEVERITY_COLUMNS 13
 
 /* The findings of one VM: they stand together, VM by VM, those of no VM last. */
 struct span {
