@@ -111,7 +111,7 @@ static struct vf_vm_query full_query(const struct vf_vm_query *wanted)
 {
     struct vf_vm_query q = wanted ? *wanted : (struct vf_vm_query){0};
     q.brief = false;
-    q.want_tags = q.want_disk_usage = true;
+    q.want_tags = q.want_attributes = q.want_disk_usage = true;
     return q;
 }
 
