@@ -31,12 +31,11 @@ static const char *label_of(const struct run *r, size_t disk)
 
 /* --- one disk ---------------------------------------------------------------------------- */
 
-/* The device URL leads to an ESXi host with a certificate of its own, whose thumbprint vCenter
- * vouches for; where it gives none, the host is trusted as vCenter is. */
-static int open_http(const struct run *r, const struct vf_lease_device *device,
-                     struct vf_cancel *cancel, struct vf_http **ret_http, struct vf_error **err)
+int vf_export_connect(const struct vf_http_options *vcenter, const struct vf_lease_device *device,
+                      const struct vf_cancel *cancel, struct vf_http **ret_http,
+                      struct vf_error **err)
 {
-    struct vf_http_options o = *r->x->http;
+    struct vf_http_options o = *vcenter;
     if (device->thumbprint && device->thumbprint[0] && !o.insecure) {
         o.thumbprint = device->thumbprint;
         o.ca_file = NULL;
@@ -54,7 +53,7 @@ static int take_once(struct run *r, size_t disk, struct vf_error **err)
     if (!cancel) {
         return vf_error_set(err, VF_INTERNAL, "no descriptor left");
     }
-    int rc = open_http(r, device, cancel, &http, err);
+    int rc = vf_export_connect(x->http, device, cancel, &http, err);
     if (rc == 0) {
         struct vf_http_request req = {.url = device->url};
         rc = vf_http_open(http, &req, &in, err);

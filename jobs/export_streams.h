@@ -46,6 +46,12 @@ struct vf_export_streams {
  * error names the disk; a lease that was lost is told as the cause (vf_lease_explain). */
 int vf_export_streams_run(const struct vf_export_streams *x, struct vf_error **err);
 
+/* A client for a device's URL, which leads to an ESXi host with a certificate of its own, whose
+ * thumbprint vCenter vouches for; where it gives none, the host is trusted as vCenter is. */
+int vf_export_connect(const struct vf_http_options *vcenter, const struct vf_lease_device *device,
+                      const struct vf_cancel *cancel, struct vf_http **ret_http,
+                      struct vf_error **err);
+
 /* Open the export of a snapshot, or of the VM itself when `snapshot` is NULL. Waits while the VM is
  * busy, up to 7 minutes: an export of a program that was killed holds it until its lease times out
  * (300 s have been seen). `reporter` (may be NULL) is told of that once. */

@@ -120,4 +120,14 @@ struct vf_transport *vf_transport_https_new(const struct vf_transport_options *o
 struct vf_transport *vf_transport_vddk_new(const struct vf_transport_options *options,
                                            const struct vf_transport_env *env);
 
+/* A real read of every disk that `frozen` has, within about half a minute. `cancel` may be NULL. */
+int vf_transport_https_probe(struct vf_transport *t, const struct vf_vm *frozen,
+                             const struct vf_cancel *cancel, struct vf_error **err);
+
+/* The library loads, logs in, and reads from the first disk. `snapshot` NULL: the VM is off.
+ * *ret_version is the caller's. */
+int vf_transport_vddk_probe(struct vf_transport *t, const char *snapshot,
+                            const struct vf_vm *frozen, const struct vf_cancel *cancel,
+                            char **ret_version, struct vf_error **err);
+
 #endif

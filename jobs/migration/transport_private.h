@@ -27,13 +27,4 @@ bool vf_transport_is_snapshot_lost(const struct vf_error *e); /* one that this a
 int vf_transport_explain(const struct vf_transport_env *env, const struct vf_transport_round *round,
                          int rc, struct vf_error **err);
 
-/* A real read of every disk that `frozen` has, within about half a minute. */
-int vf_transport_https_probe(struct vf_transport *t, const struct vf_vm *frozen,
-                             const struct vf_cancel *cancel, struct vf_error **err);
-
-/* The library loads, logs in, and reads from the first disk. *ret_version is the caller's. */
-int vf_transport_vddk_probe(struct vf_transport *t, const char *snapshot,
-                            const struct vf_vm *frozen, const struct vf_cancel *cancel,
-                            char **ret_version, struct vf_error **err);
-
 #endif

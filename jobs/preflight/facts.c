@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "importer/base/mem.h"
+#include "jobs/preflight/path_facts.h"
 #include "jobs/preflight/source_facts.h"
 
 static void add(struct vf_fact_keys *keys, struct vf_fact_key key)
@@ -81,18 +82,6 @@ const struct vf_fact_key *vf_fact_keys_find(const struct vf_fact_keys *keys, con
     return *ret_n ? &keys->items[low] : NULL;
 }
 
-static void release_path(struct vf_path_facts *p)
-{
-    for (size_t i = 0; i < p->n_results; i++) {
-        struct vf_probe_result *r = &p->results[i];
-        free(r->vm);
-        free(r->object);
-        free(r->reason);
-        free(r->hint);
-    }
-    free(p->results);
-}
-
 void vf_facts_release(struct vf_facts *f)
 {
     for (size_t i = 0; f->names && i < f->n_vms; i++) {
@@ -103,7 +92,7 @@ void vf_facts_release(struct vf_facts *f)
     free(f->macs.items);
     free(f->disk_files.items);
     vf_source_facts_release(&f->source);
-    release_path(&f->path);
+    vf_path_facts_release(&f->path);
     vf_kubevirt_facts_release(&f->kubevirt);
     vf_target_facts_release(&f->target);
     *f = (struct vf_facts){0};

@@ -50,21 +50,31 @@ struct vf_source_facts {
     int64_t clock_skew_ms; /* the server's minus ours */
     char *api_version;     /* the one spoken, "8.0.2.0" */
     bool free_licence;     /* of an ESXi host, which lets nothing be changed then */
-    bool tags_unavailable; /* as of vf_vm_notes, by whoever fetched the VMs */
-    char *tags_reason;
-    size_t unreadable_vms; /* with properties that the account may not read; the same */
     char **unknown;        /* what could not be had, one line each */
     size_t n_unknown;
 };
 
+/* Why an attempt at something failed. */
+enum vf_probe_failure {
+    VF_PROBE_GOOD,
+    VF_PROBE_NOT_TRIED,   /* no time, or nothing to try it with; `reason` says which */
+    VF_PROBE_NAME,        /* a host's name is not known here */
+    VF_PROBE_PORT,        /* it does not answer */
+    VF_PROBE_CERTIFICATE, /* somebody else's, or not trusted */
+    VF_PROBE_REFUSED,     /* vSphere, the datastore or the library does not do it */
+};
+
 /* One attempt at something real. */
 struct vf_probe_result {
-    enum vf_transport_kind transport; /* AUTO: not about a transport */
-    char *vm;                         /* NULL: not of one VM */
-    char *object;                     /* host "esx1:443", datastore, URL */
-    bool tried;                       /* false: why not is in `reason` */
-    bool good;
-    char *reason;       /* what happened; a person's words */
+    enum vf_transport_kind transport; /* AUTO: not about a transport, but a host alone */
+    char *vm;                         /* name; NULL: not of one VM */
+    char *host_moref;                 /* NULL: not of one host */
+    char *datastore;                  /* NULL: not of one datastore */
+    char *object;                     /* what a person looks for: "esx1:443", a datastore's name */
+    enum vf_probe_failure failure;
+    bool guessed;       /* that the copy goes to this host is known of its name in vCenter alone */
+    bool running;       /* the VM, at that time */
+    char *reason;       /* what happened; a person's words; NULL when good */
     char *hint;         /* what helps; NULL: nothing known */
     double bytes_per_s; /* measured; 0: not */
 };

@@ -11,7 +11,6 @@ void vf_source_facts_release(struct vf_source_facts *f)
 {
     free(f->version);
     free(f->api_version);
-    free(f->tags_reason);
     vf_hosts_free(f->hosts, f->n_hosts);
     vf_datastores_free(f->datastores, f->n_datastores);
     vf_privileges_release(&f->privileges);

@@ -1,0 +1,76 @@
+#include "jobs/preflight/probe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "importer/base/mem.h"
+
+bool vf_probe_is_over(const struct vf_probes *p)
+{
+    return vf_cancel_is_set(p->limit);
+}
+
+/* `r` has what is not of `of`; its strings are handed over. */
+static void add(struct vf_probes *p, const struct vf_probe_of *of, struct vf_probe_result r)
+{
+    r.transport = of->transport;
+    r.guessed = of->guessed;
+    r.datastore = vf_xstrdup(of->datastore);
+    r.object = vf_xstrdup(of->object);
+    if (of->vm) {
+        r.vm = vf_xstrdup(of->vm->name);
+        r.host_moref = vf_xstrdup(of->vm->host_moref);
+        r.running = of->vm->power == VF_POWER_ON;
+    }
+    pthread_mutex_lock(&p->lock);
+    p->facts.results = vf_xrealloc_array(p->facts.results, p->facts.n_results + 1, sizeof r);
+    p->facts.results[p->facts.n_results++] = r;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void vf_probe_good(struct vf_probes *p, const struct vf_probe_of *of, double bytes_per_s)
+{
+    add(p, of, (struct vf_probe_result){.failure = VF_PROBE_GOOD, .bytes_per_s = bytes_per_s});
+}
+
+void vf_probe_not_tried(struct vf_probes *p, const struct vf_probe_of *of, const char *why,
+                        const char *hint)
+{
+    add(p, of,
+        (struct vf_probe_result){
+            .failure = VF_PROBE_NOT_TRIED, .reason = vf_xstrdup(why), .hint = vf_xstrdup(hint)});
+}
+
+/* Without a status there was no answer in HTTP. */
+static enum vf_probe_failure failure_of(const struct vf_probe_of *of, const struct vf_error *e)
+{
+    if (vf_error_code(e) == VF_CANCELLED) {
+        return VF_PROBE_NOT_TRIED;
+    }
+    if (!of->at_host || vf_error_http_status(e)) {
+        return VF_PROBE_REFUSED;
+    }
+    switch (vf_error_code(e)) {
+    case VF_MISSING:
+        return VF_PROBE_NAME;
+    case VF_RETRY:
+        return VF_PROBE_PORT;
+    case VF_AUTH:
+        return VF_PROBE_CERTIFICATE;
+    default:
+        return VF_PROBE_REFUSED;
+    }
+}
+
+void vf_probe_failed(struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err)
+{
+    struct vf_probe_result r = {.failure = failure_of(of, *err)};
+    if (r.failure == VF_PROBE_NOT_TRIED) {
+        r.reason = vf_xstrdup("it did not come to an end in the time that probes have");
+    } else {
+        r.reason = vf_error_format(*err);
+        r.hint = vf_xstrdup(vf_error_get_hint(*err));
+    }
+    add(p, of, r);
+    vf_error_clear(err);
+}
