@@ -51,6 +51,10 @@ static void warn(struct vf_cli *cli, const struct vf_vm_notes *notes, bool wante
         fprintf(cli->err, "vmferry: warning: tags are not known: %s\n",
                 notes->tags_reason ? notes->tags_reason : "there is no tagging service");
     }
+    if (notes->attributes_unavailable) {
+        fprintf(cli->err, "vmferry: warning: custom attributes are not known: %s\n",
+                notes->attributes_reason);
+    }
     if (notes->unreadable > 0) {
         fprintf(cli->err,
                 "vmferry: warning: this user may not read all of %zu VMs; they need System.Read\n",
@@ -81,6 +85,7 @@ static int list(struct vf_cli *cli, const struct inventory_args *args, struct vf
     struct vf_vm_query query = vf_select_query_of(&args->select);
     query.want_tags = full;
     query.want_disk_usage = args->output == OUTPUT_JSON || args->output == OUTPUT_YAML;
+    query.want_attributes = query.want_disk_usage;
     struct vf_vm *vms = NULL;
     size_t n = 0;
     struct vf_vm_notes notes = {0};
