@@ -244,7 +244,9 @@ static int parse_letters(struct parser *p, const char *letters, struct vf_error 
                                 shown, p->command->name);
         }
         if (o->kind != VF_OPTION_FLAG) {
-            const char *value = letters[1] ? letters + 1 : next_value(p, o, err);
+            const char *value = letters[1]   ? letters + 1
+                                : o->implied ? value_or_implied(p, o)
+                                             : next_value(p, o, err);
             return value ? set_value(p, group, o, value, err) : VF_INVALID;
         }
         *(bool *)field_of(p, group, o) = true;

@@ -21,13 +21,16 @@ struct test_args {
     const char *name;
     const char **tags, **powers;
     unsigned threads;
-    int format;
+    int format, dry_run;
+    const char *bus;
     bool overwrite, quiet;
     struct shared_args shared;
 };
 
 static const char *const formats[] = {"auto", "raw", "qcow2", NULL};
 static const char *const powers[] = {"on", "off", NULL};
+static const char *const dry_runs[] = {"none", "client", "server", NULL};
+static const char *const buses[] = {"virtio", "sata", NULL};
 
 static const struct vf_option options[] = {
     {.name = "name",
@@ -60,6 +63,18 @@ static const struct vf_option options[] = {
      .letter = 'w',
      .kind = VF_OPTION_FLAG,
      .offset = offsetof(struct test_args, overwrite)},
+    {.name = "dry-run",
+     .letter = 'd',
+     .kind = VF_OPTION_CHOICE,
+     .value = "[WHERE]",
+     .choices = dry_runs,
+     .implied = "client",
+     .offset = offsetof(struct test_args, dry_run)},
+    {.name = "bus",
+     .kind = VF_OPTION_STRING,
+     .value = "BUS",
+     .choices = buses,
+     .offset = offsetof(struct test_args, bus)},
     {.name = "quiet",
      .letter = 'q',
      .kind = VF_OPTION_FLAG,
@@ -125,6 +140,49 @@ static void check_refused(const char *line, const char *message)
     assert_string_equal(vf_error_message(err), message);
     vf_error_free(err);
     vf_options_release(&command, &args);
+}
+
+static void test_options__implied_value_unless_a_choice_follows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        int dry_run;
+        size_t n_operands;
+    } cases[] = {{"src", 0, 1},
+                 {"src --dry-run", 1, 1},
+                 {"src --dry-run server", 2, 1},
+                 {"src --dry-run=server", 2, 1},
+                 {"src --dry-run none", 0, 1},
+                 {"--dry-run src", 1, 1},
+                 {"--dry-run --quiet src", 1, 1},
+                 {"src -qd", 1, 1},
+                 {"src -d server dst", 2, 2},
+                 {"src -dserver dst", 2, 2}};
+    for (size_t i = 0; i < VF_COUNT(cases); i++) {
+        struct test_args a;
+        char words[MAX_LINE];
+        check_good(cases[i].line, &a, words);
+        assert_int_equal(a.dry_run, cases[i].dry_run);
+        assert_int_equal(a.common.n_operands, cases[i].n_operands);
+        vf_options_release(&command, &a);
+    }
+    check_refused("src --dry-run=there",
+                  "option \"--dry-run\" wants one of none, client, server, not \"there\"");
+}
+
+static void test_options__a_text_of_choices_is_one_of_them(void **state)
+{
+    (void)state;
+    struct test_args a;
+    char words[MAX_LINE];
+    check_good("src", &a, words);
+    assert_null(a.bus);
+    vf_options_release(&command, &a);
+    check_good("src --bus virtio", &a, words);
+    assert_string_equal(a.bus, "virtio");
+    vf_options_release(&command, &a);
+    check_refused("src --bus ide", "option \"--bus\" wants one of virtio, sata, not \"ide\"");
 }
 
 static void test_options__every_kind_and_form(void **state)
@@ -259,6 +317,8 @@ static void test_options__operands_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_options__implied_value_unless_a_choice_follows),
+        cmocka_unit_test(test_options__a_text_of_choices_is_one_of_them),
         cmocka_unit_test(test_options__every_kind_and_form),
         cmocka_unit_test(test_options__nothing_given_leaves_defaults),
         cmocka_unit_test(test_options__two_dashes_end_them),
