@@ -7,13 +7,28 @@
 #define CONVERTERS_VM_CLOUD_INIT_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 
 #include <vmferry/vm.h>
 
 #include "converters/vm/network_map.h"
 
+/* What KubeVirt's admission takes of each of user data and network data inside of a VM. */
+#define VF_CLOUD_INIT_MAX_BYTES 2048
+
+/* KubeVirt gives the volume an instance ID of its own, so that cloud-init takes the guest for a new
+ * machine: this keeps its host name, SSH host keys and users as they are. */
+#define VF_CLOUD_INIT_USER_DATA                                                                    \
+    "#cloud-config\npreserve_hostname: true\nssh_deletekeys: false\nusers: []\n"
+
 /* NULL when no NIC that is left in, on an attachment, has a static address (the pod network gives
- * its own). Caller deletes. `choices` is one a NIC. */
+ * its own). NICs that asked by DHCP, or are on the pod network, go on asking: cloud-init sets up
+ * none that it is not told of. What is no address, or has no prefix length, is left out. Caller
+ * deletes. `choices` is one a NIC. */
 cJSON *vf_cloud_init_network(const struct vf_vm *vm, const struct vf_network_choice *choices);
+
+/* Whether the address is static, and could be set on another machine: well-formed, with a prefix.
+ */
+bool vf_cloud_init_keeps(const struct vf_vm_address *address);
 
 #endif

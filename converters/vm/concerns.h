@@ -22,7 +22,7 @@ void vf_concerns_add(struct vf_concerns *c, const char *id, const char *fmt, ...
     __attribute__((format(printf, 3, 4)));
 void vf_concerns_release(struct vf_concerns *c); /* an all-zero struct is fine */
 
-/* Adds what the neutral model tells of. virtio_disks: the guest is to boot from one. */
-void vf_vm_concerns(const struct vf_vm *vm, bool virtio_disks, struct vf_concerns *c);
+/* Adds what the model tells of, however it is mapped. */
+void vf_vm_concerns(const struct vf_vm *vm, struct vf_concerns *c);
 
 #endif

@@ -1,111 +1,96 @@
 #include "converters/vm/kubevirt_devices.h"
 
 #include <string.h>
-#include <strings.h>
 
-#include "converters/vm/firmware.h"
 #include "converters/vm/kubevirt_networks.h"
 #include "importer/base/json.h"
-#include "importer/base/mem.h"
 
 /* QEMU's limit on the queues of a device; KubeVirt makes one a vCPU. */
 #define MAX_QUEUES 256
 
-const char *vf_kubevirt_disk_bus(const struct vf_manifest_plan *plan)
+static void add_tpm(const struct vf_manifest_plan *plan, cJSON *devices)
 {
-    return plan->options->disk_bus ? plan->options->disk_bus : "virtio";
+    enum vf_tristate told = plan->mapping->tpm;
+    bool wanted = told == VF_YES || (told == VF_UNSET && plan->vm->has_vtpm);
+    enum vf_origin_kind kind = told == VF_UNSET ? VF_ORIGIN_SOURCE : VF_ORIGIN_OPTION;
+    if (wanted) {
+        cJSON *tpm = vf_json_add_object(devices, "tpm");
+        vf_json_add_bool(tpm, "persistent", true);
+        vf_origin_note(plan->origins, tpm, kind,
+                       told == VF_UNSET ? "it has a VirtualTPM" : "tpm is told");
+    } else if (plan->mapping->preference && plan->vm->family == VF_GUEST_WINDOWS) {
+        /* A preference for Windows may bring one. */
+        cJSON *tpm = vf_json_add_object(devices, "tpm");
+        vf_json_add_bool(tpm, "enabled", false);
+        vf_origin_note(plan->origins, tpm, kind,
+                       told == VF_UNSET ? "it has no VirtualTPM" : "tpm is told");
+    }
 }
 
-/* Linux before virtio 1.0: RHEL and its kin up to 6, SLES up to 11, Debian up to 8. */
-static bool needs_transitional(const struct vf_vm *vm)
+/* A mouse that follows the console's pointer; entropy; the age of drivers. */
+static void add_by_guest(const struct vf_manifest_plan *plan, cJSON *devices)
 {
-    static const char *const prefixes[] = {"rhel2",
-                                           "rhel3",
-                                           "rhel4",
-                                           "rhel5",
-                                           "rhel6",
-                                           "centos5",
-                                           "centos6",
-                                           "centosGuest",
-                                           "centos64Guest",
-                                           "oracleLinux6",
-                                           "oracleLinuxGuest",
-                                           "oracleLinux64Guest",
-                                           "slesGuest",
-                                           "sles64Guest",
-                                           "sles10",
-                                           "sles11",
-                                           "debian4",
-                                           "debian5",
-                                           "debian6",
-                                           "debian7",
-                                           "debian8"};
-    for (size_t i = 0; vm->guest_id && i < sizeof prefixes / sizeof *prefixes; i++) {
-        if (strncasecmp(vm->guest_id, prefixes[i], strlen(prefixes[i])) == 0) {
+    const struct vf_vm *vm = plan->vm;
+    if (vm->family == VF_GUEST_WINDOWS) {
+        cJSON *inputs = vf_json_add_array(devices, "inputs");
+        cJSON *tablet = vf_json_append_object(inputs);
+        vf_json_add_string(tablet, "name", "tablet");
+        vf_json_add_string(tablet, "type", "tablet");
+        vf_json_add_string(tablet, "bus", "usb");
+        vf_origin_note(plan->origins, inputs, VF_ORIGIN_DEFAULT,
+                       "a pointer that follows the console's, for Windows");
+    }
+    if (vm->family == VF_GUEST_LINUX) {
+        vf_origin_note(plan->origins, vf_json_add_object(devices, "rng"), VF_ORIGIN_DEFAULT,
+                       "entropy, for Linux");
+    }
+    if (plan->os && plan->os->virtio_transitional) {
+        vf_json_add_bool(devices, "useVirtioTransitional", true);
+        vf_origin_note_member(plan->origins, devices, "useVirtioTransitional", VF_ORIGIN_OS,
+                              "row \"%s\": its drivers are older than virtio 1.0", plan->os->name);
+    }
+}
+
+static bool has_virtio_disk(const struct vf_drives *drives)
+{
+    for (size_t i = 0; i < drives->n_items; i++) {
+        if (strcmp(drives->items[i].bus, "virtio") == 0) {
             return true;
         }
     }
     return false;
 }
 
-static void add_disk(const struct vf_manifest_plan *plan, size_t i, cJSON *disks)
+static void add_queues(const struct vf_manifest_plan *plan, const struct vf_drives *drives,
+                       cJSON *devices)
 {
-    const struct vf_vm_disk *d = &plan->vm->disks[i];
-    char *vf_autofree name = vf_xasprintf("disk-%zu", i);
-    char *vf_autofree serial = vf_firmware_disk_serial(d->uuid);
-    cJSON *disk = vf_json_append_object(disks);
-    vf_json_add_string(disk, "name", name);
-    if (i == 0) {
-        vf_json_add_u64(disk, "bootOrder", 1);
-    }
-    vf_json_add_string(disk, "serial", serial);
-    vf_json_add_string(vf_json_add_object(disk, "disk"), "bus", vf_kubevirt_disk_bus(plan));
-    if (d->shared) { /* with a cache it fails at launch */
-        vf_json_add_string(disk, "cache", "none");
-        vf_json_add_bool(disk, "shareable", true);
-    }
-}
-
-static void add_queues(const struct vf_manifest_plan *plan, cJSON *devices)
-{
-    const struct vf_vm *vm = plan->vm;
-    if (vm->cpus < 2 || vm->cpus > MAX_QUEUES) {
+    uint32_t cpus = plan->vm->cpus;
+    if (cpus < 2 || cpus > MAX_QUEUES) {
         return;
     }
-    if (vf_kubevirt_has_nics(plan) && strcmp(vf_kubevirt_nic_model(plan), "virtio") == 0) {
+    if (vf_kubevirt_has_virtio_nics(plan)) {
         vf_json_add_bool(devices, "networkInterfaceMultiqueue", true);
+        vf_origin_note_member(plan->origins, devices, "networkInterfaceMultiqueue",
+                              VF_ORIGIN_DEFAULT, "a queue for each of %u CPUs", cpus);
     }
-    if (vm->n_disks && strcmp(vf_kubevirt_disk_bus(plan), "virtio") == 0) {
+    if (has_virtio_disk(drives)) {
         vf_json_add_bool(devices, "blockMultiQueue", true);
+        vf_origin_note_member(plan->origins, devices, "blockMultiQueue", VF_ORIGIN_DEFAULT,
+                              "a queue for each of %u CPUs", cpus);
     }
 }
 
 void vf_kubevirt_devices(const struct vf_manifest_plan *plan, cJSON *domain,
                          struct vf_concerns *concerns)
 {
-    const struct vf_vm *vm = plan->vm;
+    struct vf_drives drives;
     cJSON *devices = vf_json_add_object(domain, "devices");
-    if (vm->has_vtpm) {
-        vf_json_add_bool(vf_json_add_object(devices, "tpm"), "persistent", true);
-    }
-    if (vm->family == VF_GUEST_WINDOWS) { /* a mouse that follows the console's pointer */
-        cJSON *tablet = vf_json_append_object(vf_json_add_array(devices, "inputs"));
-        vf_json_add_string(tablet, "name", "tablet");
-        vf_json_add_string(tablet, "type", "tablet");
-        vf_json_add_string(tablet, "bus", "usb");
-    }
-    if (vm->family == VF_GUEST_LINUX) {
-        vf_json_add_object(devices, "rng");
-    }
-    if (needs_transitional(vm)) {
-        vf_json_add_bool(devices, "useVirtioTransitional", true);
-    }
-    add_queues(plan, devices);
-    if (vm->n_disks) {
-        cJSON *disks = vf_json_add_array(devices, "disks");
-        for (size_t i = 0; i < vm->n_disks; i++) {
-            add_disk(plan, i, disks);
-        }
-    }
-    vf_kubevirt_interfaces(plan, devices, concerns);
+    vf_drives_plan(plan, concerns, &drives);
+    vf_device_concerns(plan, &drives, concerns);
+    add_tpm(plan, devices);
+    add_by_guest(plan, devices);
+    add_queues(plan, &drives, devices);
+    vf_kubevirt_disks(plan, &drives, devices);
+    vf_kubevirt_interfaces(plan, drives.nic_boot, devices, concerns);
+    vf_drives_release(&drives);
 }

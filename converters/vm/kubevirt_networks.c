@@ -8,7 +8,9 @@
 
 const char *vf_kubevirt_nic_model(const struct vf_manifest_plan *plan)
 {
-    return plan->options->nic_model ? plan->options->nic_model : "virtio";
+    return plan->mapping->nic_model          ? plan->mapping->nic_model
+           : plan->os && plan->os->nic_model ? plan->os->nic_model
+                                             : "virtio";
 }
 
 static bool is_in(const struct vf_manifest_plan *plan, size_t i)
@@ -16,35 +18,38 @@ static bool is_in(const struct vf_manifest_plan *plan, size_t i)
     return plan->networks[i].kind != VF_NETWORK_IGNORE;
 }
 
-bool vf_kubevirt_has_nics(const struct vf_manifest_plan *plan)
+bool vf_kubevirt_has_virtio_nics(const struct vf_manifest_plan *plan)
 {
     for (size_t i = 0; i < plan->vm->n_nics; i++) {
-        if (is_in(plan, i)) {
-            return true;
+        if (is_in(plan, i) && plan->networks[i].kind != VF_NETWORK_SRIOV) {
+            return strcmp(vf_kubevirt_nic_model(plan), "virtio") == 0;
         }
     }
     return false;
 }
 
-/* Of one NIC: libvirt refuses a multicast address, which has an odd first byte. */
-static bool is_mac(const char *s)
+static void add_model(const struct vf_manifest_plan *plan, cJSON *interface)
 {
-    static const char digits[] = "0123456789abcdefABCDEF";
-    size_t n = s ? strlen(s) : 0;
-    for (size_t i = 0; i < n; i++) {
-        if (i % 3 == 2 ? s[i] != ':' : !strchr(digits, s[i])) {
-            return false;
-        }
+    vf_json_add_string(interface, "model", vf_kubevirt_nic_model(plan));
+    if (plan->mapping->nic_model) {
+        vf_origin_note_member(plan->origins, interface, "model", VF_ORIGIN_OPTION,
+                              "model of all NICs");
+    } else if (plan->os && plan->os->nic_model) {
+        vf_origin_note_member(plan->origins, interface, "model", VF_ORIGIN_OS,
+                              "row \"%s\": what such a guest has drivers for", plan->os->name);
+    } else {
+        vf_origin_note_member(plan->origins, interface, "model", VF_ORIGIN_DEFAULT, "the fastest");
     }
-    return n == 17 && strchr("02468aceACE", s[1]) && strcmp(s, "00:00:00:00:00:00") != 0;
 }
 
-static void add_mac(const struct vf_vm_nic *nic, size_t i, cJSON *interface,
+static void add_mac(const struct vf_manifest_plan *plan, size_t i, cJSON *interface,
                     struct vf_concerns *concerns)
 {
-    /* Admission keeps this one for itself with masquerade. */
-    if (is_mac(nic->mac) && strcmp(nic->mac, "02:00:00:00:00:00") != 0) {
+    const struct vf_vm_nic *nic = &plan->vm->nics[i];
+    if (vf_network_keeps_mac(nic->mac)) {
         vf_json_add_string(interface, "macAddress", nic->mac);
+        vf_origin_note_member(plan->origins, interface, "macAddress", VF_ORIGIN_SOURCE,
+                              "macAddress");
     } else {
         vf_concerns_add(concerns, "nic.mac-lost",
                         "NIC net-%zu gets a new MAC address: the source gives %s", i,
@@ -65,20 +70,77 @@ static void compare_macs(const struct vf_manifest_plan *plan, size_t i,
     }
 }
 
-static void add_interface(const struct vf_manifest_plan *plan, size_t i, cJSON *interfaces,
-                          struct vf_concerns *concerns)
+/* Where the NIC leads, in the words of whoever decided it. */
+static void note_choice(const struct vf_manifest_plan *plan, size_t i, const cJSON *object,
+                        const char *key)
+{
+    const struct vf_network_choice *choice = &plan->networks[i];
+    const char *network = plan->vm->nics[i].network ? plan->vm->nics[i].network : "";
+    if (choice->rule) {
+        char *vf_autofree target = vf_network_rule_target(choice->rule);
+        vf_origin_note_member(plan->origins, object, key, VF_ORIGIN_OPTION,
+                              "network \"%s\" is mapped: %s=%s", network, choice->rule->source,
+                              target);
+    } else if (choice->kind == VF_NETWORK_ATTACHMENT) {
+        vf_origin_note_member(plan->origins, object, key, VF_ORIGIN_SOURCE,
+                              "network \"%s\", which is not mapped", network);
+    } else {
+        vf_origin_note_member(plan->origins, object, key, VF_ORIGIN_DEFAULT,
+                              "the first NIC, whose network \"%s\" is not mapped", network);
+    }
+}
+
+static void add_binding(const struct vf_manifest_plan *plan, size_t i, cJSON *interface)
+{
+    const struct vf_network_choice *choice = &plan->networks[i];
+    const char *key = choice->kind == VF_NETWORK_ATTACHMENT ? "bridge"
+                      : choice->kind == VF_NETWORK_SRIOV    ? "sriov"
+                      : choice->binding                     ? "binding"
+                                                            : "masquerade";
+    vf_json_add_string(vf_json_add_object(interface, key), "name", choice->binding);
+    note_choice(plan, i, interface, key);
+}
+
+/* The link of a device that is passed through is the host's. */
+static void add_state(const struct vf_manifest_plan *plan, size_t i, cJSON *interface,
+                      struct vf_concerns *concerns)
+{
+    if (plan->vm->nics[i].start_connected) {
+        return;
+    }
+    if (plan->networks[i].kind == VF_NETWORK_SRIOV) {
+        vf_concerns_add(concerns, "nic.link-up",
+                        "NIC net-%zu was not connected at power-on, and will be: a device of the "
+                        "host cannot be disconnected",
+                        i);
+        return;
+    }
+    vf_json_add_string(interface, "state", "down");
+    vf_origin_note_member(plan->origins, interface, "state", VF_ORIGIN_SOURCE,
+                          "connectable.startConnected false");
+}
+
+static void add_interface(const struct vf_manifest_plan *plan, size_t i, uint32_t boot,
+                          cJSON *interfaces, struct vf_concerns *concerns)
 {
     const struct vf_vm_nic *nic = &plan->vm->nics[i];
     const struct vf_network_choice *choice = &plan->networks[i];
     char *vf_autofree name = vf_xasprintf("net-%zu", i);
     cJSON *interface = vf_json_append_object(interfaces);
+    vf_origin_note(plan->origins, interface, VF_ORIGIN_SOURCE, "\"%s\"",
+                   nic->label ? nic->label : name);
     vf_json_add_string(interface, "name", name);
-    vf_json_add_string(interface, "model", vf_kubevirt_nic_model(plan));
-    add_mac(nic, i, interface, concerns);
-    vf_json_add_object(interface, choice->kind == VF_NETWORK_POD ? "masquerade" : "bridge");
-    if (!nic->start_connected) {
-        vf_json_add_string(interface, "state", "down");
+    if (boot) {
+        vf_json_add_u64(interface, "bootOrder", boot);
+        vf_origin_note_member(plan->origins, interface, "bootOrder", VF_ORIGIN_SOURCE,
+                              "bootOptions.bootOrder");
     }
+    if (choice->kind != VF_NETWORK_SRIOV) {
+        add_model(plan, interface);
+    }
+    add_mac(plan, i, interface, concerns);
+    add_binding(plan, i, interface);
+    add_state(plan, i, interface, concerns);
     if (choice->kind == VF_NETWORK_ATTACHMENT && choice->guessed) {
         vf_concerns_add(concerns, "nic.network-guessed",
                         "NIC %s was on network \"%s\": it needs the "
@@ -88,11 +150,13 @@ static void add_interface(const struct vf_manifest_plan *plan, size_t i, cJSON *
     compare_macs(plan, i, concerns);
 }
 
+/* A pattern is for many VMs, and need not be for each. */
 static void tell_unused_rules(const struct vf_manifest_plan *plan, struct vf_concerns *concerns)
 {
-    const struct vf_network_map *map = plan->options->networks;
-    for (size_t i = 0; map && i < map->n_rules; i++) {
-        if (!vf_network_rule_matches(&map->rules[i], plan->vm)) {
+    const struct vf_network_map *map = &plan->mapping->networks;
+    for (size_t i = 0; i < map->n_rules; i++) {
+        if (!vf_network_rule_is_pattern(&map->rules[i]) &&
+            !vf_network_rule_matches(&map->rules[i], plan->vm)) {
             vf_concerns_add(concerns, "mapping.network-unused",
                             "no NIC of the VM is on network \"%s\", which is mapped",
                             map->rules[i].source);
@@ -100,8 +164,8 @@ static void tell_unused_rules(const struct vf_manifest_plan *plan, struct vf_con
     }
 }
 
-void vf_kubevirt_interfaces(const struct vf_manifest_plan *plan, cJSON *devices,
-                            struct vf_concerns *concerns)
+void vf_kubevirt_interfaces(const struct vf_manifest_plan *plan, const uint32_t *boot,
+                            cJSON *devices, struct vf_concerns *concerns)
 {
     const struct vf_vm *vm = plan->vm;
     cJSON *interfaces = NULL;
@@ -113,12 +177,15 @@ void vf_kubevirt_interfaces(const struct vf_manifest_plan *plan, cJSON *devices,
             continue;
         }
         interfaces = interfaces ? interfaces : vf_json_add_array(devices, "interfaces");
-        add_interface(plan, i, interfaces, concerns);
+        add_interface(plan, i, boot[i], interfaces, concerns);
     }
     if (!interfaces) { /* or KubeVirt adds one */
         vf_json_add_bool(devices, "autoattachPodInterface", false);
+        vf_origin_note_member(plan->origins, devices, "autoattachPodInterface", VF_ORIGIN_SOURCE,
+                              vm->n_nics ? "all NICs are left out" : "it has no NIC");
     }
     tell_unused_rules(plan, concerns);
+    vf_address_concerns(plan, concerns);
 }
 
 void vf_kubevirt_networks(const struct vf_manifest_plan *plan, cJSON *spec)
@@ -133,11 +200,8 @@ void vf_kubevirt_networks(const struct vf_manifest_plan *plan, cJSON *spec)
         networks = networks ? networks : vf_json_add_array(spec, "networks");
         cJSON *network = vf_json_append_object(networks);
         vf_json_add_string(network, "name", name);
-        if (choice->kind == VF_NETWORK_POD) {
-            vf_json_add_object(network, "pod");
-        } else {
-            vf_json_add_string(vf_json_add_object(network, "multus"), "networkName",
-                               choice->attachment);
-        }
+        const char *key = choice->kind == VF_NETWORK_POD ? "pod" : "multus";
+        vf_json_add_string(vf_json_add_object(network, key), "networkName", choice->attachment);
+        note_choice(plan, i, network, key);
     }
 }

@@ -1,6 +1,8 @@
 /* cdi.kubevirt.io/v1beta1 DataVolume: fields and their rules as of CDI v1.65. */
 #include "converters/vm/kubevirt_volumes.h"
 
+#include "converters/vm/cloud_init.h"
+#include "converters/vm/kubevirt_drives.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 
@@ -31,23 +33,50 @@ static void add_claim_annotations(const struct vf_manifest_plan *plan, size_t i,
     vf_kubevirt_annotate(a, VF_ANNOTATION("digest"), o->digest);
 }
 
+static void note(const struct vf_manifest_plan *plan, const cJSON *storage, const char *key,
+                 const char *fact, const char *told)
+{
+    if (fact) {
+        vf_origin_note_member(plan->origins, storage, key, VF_ORIGIN_TARGET, "as the claim has it");
+    } else if (told) {
+        vf_origin_note_member(plan->origins, storage, key, VF_ORIGIN_OPTION,
+                              "storage of the disk, its datastore or all");
+    } else {
+        vf_origin_note_member(plan->origins, storage, key, VF_ORIGIN_SOURCE,
+                              "the disk is shared with other VMs");
+    }
+}
+
 static void add_storage(const struct vf_manifest_plan *plan, size_t i, cJSON *spec)
 {
     const struct vf_vm_disk *d = &plan->vm->disks[i];
     const struct vf_manifest_disk *o = vf_kubevirt_disk_options(plan, i);
-    const char *volume_mode = d->shared && !o->volume_mode ? "Block" : o->volume_mode;
-    const char *access_mode = d->shared && !o->access_mode ? "ReadWriteMany" : o->access_mode;
+    struct vf_disk_storage told = vf_mapping_storage_of(plan->mapping, plan->vm, i);
+    const char *volume_mode = o->volume_mode     ? o->volume_mode
+                              : told.volume_mode ? told.volume_mode
+                              : d->shared        ? "Block"
+                                                 : NULL;
+    const char *access_mode = o->access_mode     ? o->access_mode
+                              : told.access_mode ? told.access_mode
+                              : d->shared        ? "ReadWriteMany"
+                                                 : NULL;
     uint64_t bytes = o->size_bytes ? o->size_bytes : d->capacity_bytes;
     char *vf_autofree size = vf_kubevirt_quantity(o->request_bytes ? o->request_bytes : bytes);
     cJSON *storage = vf_json_add_object(spec, "storage");
     vf_json_add_string(storage, "storageClassName",
-                       o->storage_class ? o->storage_class : plan->options->storage_class);
+                       o->storage_class ? o->storage_class : told.storage_class);
+    note(plan, storage, "storageClassName", o->storage_class, told.storage_class);
     vf_json_add_string(storage, "volumeMode", volume_mode);
+    note(plan, storage, "volumeMode", o->volume_mode, told.volume_mode);
     if (access_mode) {
         vf_json_append_string(vf_json_add_array(storage, "accessModes"), access_mode);
+        note(plan, storage, "accessModes", o->access_mode, told.access_mode);
     }
     cJSON *requests = vf_json_add_object(vf_json_add_object(storage, "resources"), "requests");
     vf_json_add_string(requests, "storage", size);
+    vf_origin_note_member(
+        plan->origins, requests, "storage", o->request_bytes ? VF_ORIGIN_TARGET : VF_ORIGIN_SOURCE,
+        o->request_bytes ? "the disk, and what a filesystem takes" : "capacityInBytes");
 }
 
 cJSON *vf_kubevirt_data_volume(const struct vf_manifest_plan *plan, size_t i)
@@ -85,18 +114,48 @@ void vf_kubevirt_adopt(const struct vf_manifest_plan *plan, cJSON *spec)
     }
 }
 
-void vf_kubevirt_volumes(const struct vf_manifest_plan *plan, cJSON *spec)
+static void add_cloud_init(const struct vf_drives *drives, cJSON *volume)
 {
-    if (plan->vm->n_disks == 0) {
+    cJSON *source = vf_json_add_object(volume, "cloudInitNoCloud");
+    vf_json_add_string(source, "userData", VF_CLOUD_INIT_USER_DATA);
+    vf_json_add_string(source, "networkData", drives->network_data);
+}
+
+static void add_volume(const struct vf_manifest_plan *plan, const struct vf_drives *drives,
+                       const struct vf_drive *d, cJSON *volumes)
+{
+    cJSON *volume = vf_json_append_object(volumes);
+    vf_json_add_string(volume, "name", d->name);
+    if (d->kind == VF_DRIVE_CLOUD_INIT) {
+        add_cloud_init(drives, volume);
+        vf_origin_note(plan->origins, volume, VF_ORIGIN_OPTION, "addresses by cloud-init");
         return;
     }
-    cJSON *volumes = vf_json_add_array(spec, "volumes");
-    bool claim = plan->options->handover == VF_HANDOVER_CLAIM;
-    for (size_t i = 0; i < plan->vm->n_disks; i++) {
-        char *vf_autofree name = vf_xasprintf("disk-%zu", i);
-        cJSON *volume = vf_json_append_object(volumes);
-        vf_json_add_string(volume, "name", name);
-        cJSON *source = vf_json_add_object(volume, claim ? "persistentVolumeClaim" : "dataVolume");
-        vf_json_add_string(source, claim ? "claimName" : "name", plan->claims[i]);
+    bool own = d->kind == VF_DRIVE_COPIED && plan->options->handover != VF_HANDOVER_CLAIM;
+    const char *key = own ? "dataVolume" : "persistentVolumeClaim";
+    cJSON *source = vf_json_add_object(volume, key);
+    vf_json_add_string(source, own ? "name" : "claimName", d->claim);
+    if (d->kind == VF_DRIVE_COPIED) {
+        vf_origin_note(plan->origins, volume, VF_ORIGIN_SOURCE, "backing.fileName %s",
+                       d->disk->file ? d->disk->file : "unknown");
+        vf_origin_note(plan->origins, source, VF_ORIGIN_TARGET, "the claim that the disk is in");
+    } else {
+        vf_origin_note(plan->origins, volume, VF_ORIGIN_OPTION,
+                       d->cdrom ? "claim of the ISO" : "claim of the disk");
     }
+}
+
+void vf_kubevirt_volumes(const struct vf_manifest_plan *plan, cJSON *spec)
+{
+    struct vf_drives drives;
+    cJSON *volumes = NULL;
+    vf_drives_plan(plan, NULL, &drives);
+    for (size_t i = 0; i < drives.n_items; i++) {
+        const struct vf_drive *d = &drives.items[i];
+        if (d->claim || d->kind == VF_DRIVE_CLOUD_INIT) {
+            volumes = volumes ? volumes : vf_json_add_array(spec, "volumes");
+            add_volume(plan, &drives, d, volumes);
+        }
+    }
+    vf_drives_release(&drives);
 }

@@ -3,205 +3,101 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "converters/vm/kubevirt_devices.h"
-#include "converters/vm/kubevirt_vm.h"
+#include "converters/vm/kubevirt_instancetype.h"
+#include "converters/vm/kubevirt_machine.h"
 #include "converters/vm/kubevirt_volumes.h"
+#include "converters/vm/manifest_private.h"
 #include "converters/vm/names.h"
-#include "importer/base/buf.h"
+#include "converters/vm/template.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
-#include "importer/base/utf8.h"
 #include "importer/base/yaml.h"
 
-static bool has_control(const char *s)
-{
-    for (size_t len = strlen(s); len > 0;) {
-        uint32_t c;
-        size_t n = vf_utf8_decode(s, len, &c);
-        if (n == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029) {
-            return true;
-        }
-        s += n;
-        len -= n;
-    }
-    return false;
-}
+#define MAX_DISKS 256
 
-/* NULL, which is a default, is among any. */
-static int check_word(const char *word, const char *what, const char *const *words,
-                      struct vf_error **err)
-{
-    for (size_t i = 0; word && words[i]; i++) {
-        if (strcmp(word, words[i]) == 0) {
-            return 0;
-        }
-    }
-    return word ? vf_error_set(err, VF_INVALID, "\"%s\" is no %s", word, what) : 0;
-}
-
-static int check_class(const char *name, struct vf_error **err)
-{
-    if (name && !vf_name_is_subdomain(name)) {
-        return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a storage class", name);
-    }
-    return 0;
-}
-
-/* Claims may be pre-bound to no class at all, which is "". */
-static int check_disk(const struct vf_manifest_plan *plan, size_t i, struct vf_error **err)
-{
-    static const char *const volume_modes[] = {"Block", "Filesystem", NULL};
-    static const char *const access_modes[] = {"ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany",
-                                               "ReadWriteOncePod", NULL};
-    const struct vf_manifest_disk *o = vf_kubevirt_disk_options(plan, i);
-    if (!vf_name_is_subdomain(plan->claims[i])) {
-        return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a claim", plan->claims[i]);
-    }
-    if (o->image && has_control(o->image)) {
-        return vf_error_set(err, VF_INVALID,
-                            "the file of disk %zu has a name that cannot be written down", i);
-    }
-    int rc = check_word(o->volume_mode, "mode of a volume", volume_modes, err);
-    if (rc == 0) {
-        rc = check_word(o->access_mode, "access mode of a claim", access_modes, err);
-    }
-    return rc || !o->storage_class || !*o->storage_class ? rc : check_class(o->storage_class, err);
-}
-
-static int check_devices(const struct vf_mapping *m, struct vf_error **err)
-{
-    static const char *const buses[] = {"virtio", "sata", "scsi", "usb", NULL};
-    static const char *const models[] = {"virtio",   "e1000", "e1000e",  "igb",
-                                         "ne2k_pci", "pcnet", "rtl8139", NULL};
-    int rc = check_word(m->disk_bus, "bus of a disk in KubeVirt", buses, err);
-    return rc ? rc : check_word(m->nic_model, "model of a NIC in KubeVirt", models, err);
-}
-
-static int check_plan(const struct vf_manifest_plan *plan, struct vf_error **err)
-{
-    const struct vf_manifest_options *o = plan->options;
-    if (!vf_name_is_label(plan->name)) {
-        return vf_error_set(err, VF_INVALID,
-                            "\"%s\" is no name for a virtual machine in Kubernetes", plan->name);
-    }
-    if (o->namespace_name && !vf_name_is_label(o->namespace_name)) {
-        return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a namespace", o->namespace_name);
-    }
-    int rc = check_class(plan->mapping->storage_class, err);
-    if (rc == 0) {
-        rc = check_devices(plan->mapping, err);
-    }
-    for (size_t i = 0; i < plan->vm->n_disks && rc == 0; i++) {
-        rc = check_disk(plan, i, err);
-    }
-    return rc;
-}
-
-static bool is_alone(const struct vf_manifest_plan *plan)
+bool vf_manifest_is_alone(const struct vf_manifest_plan *plan)
 {
     return plan->options->vm_only || plan->options->handover == VF_HANDOVER_ADOPT;
 }
 
-/* One line; what could end it or drive a terminal becomes a blank. */
-static void put_comment(struct vf_buf *b, const char *lead, const char *text)
+/* An admin's template: the mapping's own, else that of the guest's row; NULL: none. */
+static int find_template(const struct vf_manifest_plan *plan, cJSON **ret_template, char **ret_what,
+                         struct vf_error **err)
 {
-    char *vf_autofree clean = vf_utf8_clean(text);
-    vf_buf_printf(b, "#%s", lead);
-    size_t len = strlen(clean);
-    for (const char *s = clean; len > 0;) {
-        uint32_t c;
-        size_t n = vf_utf8_decode(s, len, &c);
-        bool bad = c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff;
-        vf_buf_append(b, bad ? " " : s, bad ? 1 : n);
-        s += n;
-        len -= n;
-    }
-    vf_buf_puts(b, "\n");
-}
-
-static void put_shell_word(struct vf_buf *b, const char *s)
-{
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/+=:,@";
-    if (*s && strspn(s, plain) == strlen(s)) {
-        vf_buf_puts(b, s);
-        return;
-    }
-    vf_buf_puts(b, "'");
-    for (; *s; s++) {
-        if (*s == '\'') {
-            vf_buf_puts(b, "'\\''");
-        } else {
-            vf_buf_append(b, s, 1);
+    const struct vf_mapping *m = plan->mapping;
+    const char *file = plan->os ? plan->os->template_file : NULL;
+    const char *name = m->template_name, *text = m->template_text;
+    for (size_t i = 0; !text && file && i < m->n_os_templates; i++) {
+        if (strcmp(m->os_templates[i].key, file) == 0) {
+            text = m->os_templates[i].value;
+            name = file;
         }
     }
-    vf_buf_puts(b, "'");
+    if (!text && file) {
+        int rc = vf_error_set(err, VF_INVALID, "the template \"%s\" of row \"%s\" is not there",
+                              file, plan->os->name);
+        vf_error_hint(err, "put it beside the table of guest operating systems (--os-table)");
+        return rc;
+    }
+    if (!text) {
+        return 0;
+    }
+    char *what = name ? vf_xasprintf("template \"%s\"", name) : vf_xstrdup("the template");
+    int rc = vf_template_parse(text, what, ret_template, err);
+    if (rc) {
+        free(what);
+    } else {
+        *ret_what = what;
+    }
+    return rc;
 }
 
-static void put_uploads(struct vf_buf *b, const struct vf_manifest_plan *plan,
-                        const char *in_namespace)
+static void merge_template(const struct vf_manifest_plan *plan, const cJSON *template,
+                           const char *what, struct vf_manifests *m)
 {
-    for (size_t i = 0; i < plan->vm->n_disks; i++) {
-        const char *image = vf_kubevirt_disk_options(plan, i)->image;
-        if (image) {
-            vf_buf_printf(b, "#      virtctl image-upload dv %s%s --no-create --image-path=",
-                          plan->claims[i], in_namespace);
-            put_shell_word(b, image);
-            vf_buf_puts(b, "\n");
-        }
+    cJSON *machine = m->documents[m->n_documents - 1];
+    if (template) {
+        vf_template_merge(template, what, machine, plan->origins);
     }
+    if (vf_json_object(vf_json_object(template, "spec"), "instancetype") &&
+        !vf_json_object(vf_json_object(machine, "spec"), "instancetype")) {
+        vf_concerns_add(&m->concerns, "mapping.template-instancetype",
+                        "the instance type of %s is left out: the VM has the source's CPUs and "
+                        "memory",
+                        what);
+    }
+    vf_kubevirt_clock_concerns(plan, machine, &m->concerns);
 }
 
-static void put_steps(struct vf_buf *b, const struct vf_manifest_plan *plan)
+/* KubeVirt takes no more, whatever their buses. */
+static int count_disks(const struct vf_manifests *m, struct vf_error **err)
 {
-    const struct vf_manifest_options *o = plan->options;
-    char *vf_autofree in_namespace =
-        o->namespace_name ? vf_xasprintf(" --namespace %s", o->namespace_name) : vf_xstrdup("");
-    bool alone = is_alone(plan);
-    unsigned step = 2;
-    vf_buf_printf(b, "#\n# 1. %s\n#      kubectl apply --filename manifests.yaml\n",
-                  alone ? "Create it. Its claims must be there, and filled:"
-                        : "Create the objects. The DataVolumes then wait for their disks:");
-    if (plan->vm->n_disks && !alone) {
-        vf_buf_printf(b, "# %u. Upload the disks, from the folder of this file:\n", step++);
-        put_uploads(b, plan, in_namespace);
+    const cJSON *spec = vf_json_object(m->documents[m->n_documents - 1], "spec");
+    const cJSON *inner = vf_json_object(vf_json_object(spec, "template"), "spec");
+    const cJSON *devices = vf_json_object(vf_json_object(inner, "domain"), "devices");
+    int n = cJSON_GetArraySize(vf_json_array(devices, "disks"));
+    if (n <= MAX_DISKS) {
+        return 0;
     }
-    if (strcmp(vf_kubevirt_run_strategy(plan), "Halted") == 0) {
-        vf_buf_printf(b, "# %u. Start it:\n#      virtctl start %s%s\n", step, plan->name,
-                      in_namespace);
-    }
+    int rc = vf_error_set(err, VF_INVALID, "the VM has %d disks and drives, and KubeVirt takes %d",
+                          n, MAX_DISKS);
+    vf_error_hint(err, "leave some of them out (--disk N:skip)");
+    return rc;
 }
 
-static char *build_comment(const struct vf_manifest_plan *plan, const struct vf_concerns *concerns)
+static int fill(const struct vf_manifest_plan *plan, const cJSON *template, const char *what,
+                struct vf_manifests *m, struct vf_error **err)
 {
-    char *vf_autofree title = vf_xasprintf("Virtual machine \"%s\"%s%s, written by vmferry",
-                                           plan->vm->name ? plan->vm->name : plan->name,
-                                           plan->options->source ? " of " : "",
-                                           plan->options->source ? plan->options->source : "");
-    struct vf_buf b;
-    vf_buf_init(&b, SIZE_MAX);
-    put_comment(&b, " ", title);
-    put_steps(&b, plan);
-    if (concerns->n_items) {
-        vf_buf_puts(&b, "#\n# Look at this before:\n");
-    }
-    for (size_t i = 0; i < concerns->n_items; i++) {
-        put_comment(&b, " - ", concerns->items[i].text);
-    }
-    return vf_buf_take_string(&b);
-}
-
-static void fill(const struct vf_manifest_plan *plan, struct vf_manifests *m)
-{
-    size_t n = is_alone(plan) ? 0 : plan->vm->n_disks;
-    vf_vm_concerns(plan->vm, strcmp(vf_kubevirt_disk_bus(plan), "virtio") == 0, &m->concerns);
-    m->origins = plan->origins;
+    size_t n = vf_manifest_is_alone(plan) ? 0 : plan->vm->n_disks;
+    vf_vm_concerns(plan->vm, &m->concerns);
     m->documents = vf_xcalloc(n + 1, sizeof(cJSON *));
     for (size_t i = 0; i < n; i++) {
         m->documents[m->n_documents++] = vf_kubevirt_data_volume(plan, i);
     }
     m->documents[m->n_documents++] = vf_kubevirt_vm(plan, &m->concerns);
-    m->comment = build_comment(plan, &m->concerns);
+    merge_template(plan, template, what, m);
+    m->comment = vf_manifest_comment(plan, &m->concerns);
+    return count_disks(m, err);
 }
 
 /* What the options say beside a mapping, as one; the networks are borrowed. */
@@ -225,31 +121,65 @@ static void free_mapping_of_options(struct vf_mapping *m)
     free(m->nic_model);
 }
 
-static int build(struct vf_manifest_plan *plan, struct vf_manifests *ret_manifests,
-                 struct vf_error **err)
+static void name_claims(struct vf_manifest_plan *plan)
 {
-    size_t n_disks = plan->vm->n_disks;
-    plan->claims = vf_xcalloc(n_disks, sizeof(char *));
-    for (size_t i = 0; i < n_disks; i++) {
+    plan->claims = vf_xcalloc(plan->vm->n_disks, sizeof(char *));
+    for (size_t i = 0; i < plan->vm->n_disks; i++) {
         const char *claim = vf_kubevirt_disk_options(plan, i)->claim;
         plan->claims[i] = claim ? vf_xstrdup(claim) : vf_name_of_disk(plan->name, i);
     }
-    struct vf_manifests m = {0};
-    int rc = check_plan(plan, err);
-    if (rc == 0) {
-        rc = vf_network_map_resolve(&plan->mapping->networks, plan->vm, &plan->networks, err);
-    }
-    if (rc == 0) {
-        plan->origins = vf_origins_new();
-        fill(plan, &m);
+}
+
+static void release_plan(struct vf_manifest_plan *plan)
+{
+    vf_names_free(plan->claims, plan->vm->n_disks);
+    vf_network_choices_free(plan->networks, plan->vm->n_nics);
+    vf_kubevirt_release_types(plan);
+}
+
+static int build(struct vf_manifest_plan *plan, struct vf_manifests *ret_manifests,
+                 struct vf_error **err)
+{
+    struct vf_manifests m = {.origins = vf_origins_new()};
+    cJSON *template = NULL;
+    char *vf_autofree what = NULL;
+    plan->origins = m.origins;
+    name_claims(plan);
+    int rc = vf_kubevirt_choose_types(plan, &m.concerns, err);
+    rc = rc ? rc : vf_manifest_check(plan, err);
+    rc = rc ? rc : vf_network_map_resolve(&plan->mapping->networks, plan->vm, &plan->networks, err);
+    rc = rc ? rc : find_template(plan, &template, &what, err);
+    rc = rc ? rc : fill(plan, template, what, &m, err);
+    cJSON_Delete(template);
+    release_plan(plan);
+    if (rc) {
+        vf_manifests_release(&m);
+    } else {
         *ret_manifests = m;
     }
-    for (size_t i = 0; i < n_disks; i++) {
-        free(plan->claims[i]);
-    }
-    free(plan->claims);
-    vf_network_choices_free(plan->networks, plan->vm->n_nics);
     return rc;
+}
+
+/* The guest's row; `own` is the table that was read for it, if none was given. */
+static int find_os(struct vf_manifest_plan *plan, struct vf_os_table **own, struct vf_error **err)
+{
+    const struct vf_mapping *m = plan->mapping;
+    const struct vf_os_table *table = plan->options->os_table;
+    if (!table) {
+        int rc = vf_os_table_new(m->os_table, "the table of guest operating systems", own, err);
+        if (rc) {
+            return rc;
+        }
+        table = *own;
+    }
+    plan->os = m->os ? vf_os_by_name(table, m->os) : vf_os_find(table, plan->vm);
+    if (!plan->os) {
+        vf_error_set(err, VF_INVALID, "the table of guest operating systems has no row \"%s\"",
+                     m->os);
+        vf_error_hint(err, "the built-in one is deploy/os-table.yaml: take a row's name from it");
+        return VF_INVALID;
+    }
+    return 0;
 }
 
 int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options *options,
@@ -265,7 +195,12 @@ int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options 
                                     .options = options,
                                     .mapping = options->mapping ? options->mapping : &beside,
                                     .name = name};
-    int rc = build(&plan, ret_manifests, err);
+    struct vf_os_table *own = NULL;
+    int rc = find_os(&plan, &own, err);
+    if (rc == 0) {
+        rc = build(&plan, ret_manifests, err);
+    }
+    vf_os_table_free(own);
     free_mapping_of_options(&beside);
     return rc;
 }

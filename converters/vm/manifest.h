@@ -15,6 +15,7 @@
 #include "converters/vm/mapping.h"
 #include "converters/vm/network_map.h"
 #include "converters/vm/origins.h"
+#include "converters/vm/os_table.h"
 
 struct vf_manifest_disk {
     const char *claim;   /* of the DataVolume; NULL: NAME-disk-N */
@@ -39,13 +40,14 @@ struct vf_manifest_options {
     /* What a person decided; NULL: nothing. Where it is given, storage_class, timezone, disk_bus,
      * nic_model and networks below are not looked at. */
     const struct vf_mapping *mapping;
-    const char *name;           /* DNS label; NULL: vf_name_of_vm() */
-    const char *namespace_name; /* NULL: none written in */
-    const char *storage_class;  /* NULL: the cluster's default */
-    const char *source;         /* where the VM came from, for people; NULL: not told */
-    const char *timezone;       /* of a Windows guest, "Europe/Zurich"; NULL: UTC */
-    const char *disk_bus;       /* NULL: "virtio" */
-    const char *nic_model;      /* NULL: "virtio" */
+    const struct vf_os_table *os_table; /* NULL: the mapping's, else the one built in */
+    const char *name;                   /* DNS label; NULL: vf_name_of_vm() */
+    const char *namespace_name;         /* NULL: none written in */
+    const char *storage_class;          /* NULL: the cluster's default */
+    const char *source;                 /* where the VM came from, for people; NULL: not told */
+    const char *timezone;               /* of a Windows guest, "Europe/Zurich"; NULL: UTC */
+    const char *disk_bus;               /* NULL: "virtio" */
+    const char *nic_model;              /* NULL: "virtio" */
     enum vf_handover handover;
     enum vf_run run;
     const struct vf_network_map *networks; /* NULL: the first NIC is on the pod network */

@@ -119,6 +119,20 @@ static bool matches_name(const struct vf_network_rule *rule, const struct vf_vm_
     return nic->network && strcmp(rule->source, nic->network) == 0;
 }
 
+/* A multicast address has an odd first byte. */
+bool vf_network_keeps_mac(const char *mac)
+{
+    static const char digits[] = "0123456789abcdefABCDEF";
+    size_t n = mac ? strlen(mac) : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i % 3 == 2 ? mac[i] != ':' : !strchr(digits, mac[i])) {
+            return false;
+        }
+    }
+    return n == 17 && strchr("02468aceACE", mac[1]) && strcmp(mac, "00:00:00:00:00:00") != 0 &&
+           strcmp(mac, "02:00:00:00:00:00") != 0;
+}
+
 bool vf_network_rule_is_pattern(const struct vf_network_rule *rule)
 {
     return strpbrk(rule->source, "*?[") != NULL;

@@ -61,6 +61,10 @@ int vf_network_map_resolve(const struct vf_network_map *map, const struct vf_vm 
                            struct vf_network_choice **ret_choices, struct vf_error **err);
 void vf_network_choices_free(struct vf_network_choice *choices, size_t n);
 
+/* Whether a NIC in KubeVirt may have the address: libvirt refuses a multicast one, and KubeVirt
+ * keeps 02:00:00:00:00:00 for itself. NULL may not. */
+bool vf_network_keeps_mac(const char *mac);
+
 /* Whether the rule names many networks by a pattern. */
 bool vf_network_rule_is_pattern(const struct vf_network_rule *rule);
 

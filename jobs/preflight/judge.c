@@ -67,6 +67,7 @@ static int build(const struct vf_judge *j, size_t index, struct vf_manifests *re
     bool folder = import->target == VF_TO_DIR;
     const struct vf_manifest_options mo = {
         .mapping = import->mapping,
+        .os_table = j->facts->os_table,
         .name = j->facts->names ? j->facts->names[index] : NULL,
         .namespace_name = j->ns,
         .source = j->source,

@@ -69,10 +69,8 @@ const struct vf_rule vf_rules_mapping[] = {
      .severity = VF_WARNING,
      .area = VF_AREA_MAPPING,
      .looks_at = "Windows and the bus of its disks",
-     .message =
-         "Windows has no virtio drivers unless they were installed: it boots from SATA only, "
-         "which is slower",
-     .action = "install virtio-win in the guest before, then use --disk-bus virtio"},
+     .message = "Windows has no drivers of virtio unless they were installed, and is on virtio",
+     .action = "install virtio-win in the guest before, or leave --disk-bus and --nic-model out"},
     {.id = "guest.timezone",
      .severity = VF_INFORMATION,
      .area = VF_AREA_MAPPING,
