@@ -1,5 +1,7 @@
 #include "jobs/cli/findings_view.h"
 
+#include <string.h>
+
 #include "importer/base/buf.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
@@ -54,6 +56,11 @@ static const char *action_of(const struct vf_finding *f)
     return f->action ? f->action : f->rule->action;
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 static void put_finding(struct vf_buf *b, const struct vf_finding *f)
 {
     vf_buf_printf(b, "  %-*s", SEVERITY_COLUMNS, vf_severity_name(f->severity));
@@ -63,7 +70,10 @@ static void put_finding(struct vf_buf *b, const struct vf_finding *f)
     }
     vf_text_put_safe(b, f->message);
     vf_buf_printf(b, " [%s]\n", f->rule->id);
-    const char *action = action_of(f);
+}
+
+static void put_action(struct vf_buf *b, const char *action)
+{
     if (action && *action) {
         vf_buf_printf(b, "  %*sdo: ", SEVERITY_COLUMNS, "");
         vf_text_put_safe(b, action);
@@ -71,12 +81,23 @@ static void put_finding(struct vf_buf *b, const struct vf_finding *f)
     }
 }
 
+/* What helps against several of one rule is said once, behind the last of them. */
 static void put_findings(struct vf_buf *b, struct span s, enum vf_severity least)
 {
+    const struct vf_finding *last = NULL;
     for (size_t i = 0; i < s.n; i++) {
-        if (s.items[i].severity >= least) {
-            put_finding(b, &s.items[i]);
+        const struct vf_finding *f = &s.items[i];
+        if (f->severity < least) {
+            continue;
         }
+        if (last && (last->rule != f->rule || !is_same(action_of(last), action_of(f)))) {
+            put_action(b, action_of(last));
+        }
+        put_finding(b, f);
+        last = f;
+    }
+    if (last) {
+        put_action(b, action_of(last));
     }
 }
 
@@ -159,7 +180,7 @@ static void put_summary(struct vf_buf *b, const struct vf_preflight *p, enum vf_
         char bytes[VF_TEXT_BYTES_SIZE], took[VF_TEXT_DURATION_SIZE];
         vf_buf_printf(b, "; %s to copy", vf_text_bytes(bytes, sum.bytes));
         if (sum.copy_s > 0) {
-            vf_buf_printf(b, ", about %s%s%s", vf_text_duration(took, (uint64_t)(sum.copy_s + 0.5)),
+            vf_buf_printf(b, ", about %s%s%s", vf_text_duration(took, (uint64_t)sum.copy_s + 1),
                           p->n_vms > 1 ? " one after the other" : "",
                           sum.measured ? "" : " at the usual rate, which was not measured");
         }

@@ -69,7 +69,7 @@ static void check_print(const struct vf_preflight *p, enum vf_severity least, co
 
 #define SUM                                                                                        \
     "3 VMs: 2 clean, 0 with warnings, 1 critical; 1 finding concerns them all; 15.0 GiB to copy, " \
-    "about 2:41 one after the other at the usual rate, which was not measured\n"
+    "about 2:42 one after the other at the usual rate, which was not measured\n"
 
 static void test_findings_print__gravest_first_with_actions(void **state)
 {
@@ -116,8 +116,31 @@ static void test_findings_print__milder_ones_are_counted(void **state)
                 "nothing critical: \"web?[2J01\"\n"
                 "\n"
                 "1 VM: 1 clean, 0 with warnings, 0 critical; 1 finding concerns them all; "
-                "10.0 GiB to copy, about 1:47\n"
+                "10.0 GiB to copy, about 1:48\n"
                 "1 milder finding is not shown: \"--least information\" does\n");
+}
+
+static void test_findings_print__one_action_for_many_of_a_rule(void **state)
+{
+    (void)state;
+    struct world w;
+    struct vf_preflight *p = world_init(&w);
+    p->n_vms = 1;
+    p->estimates = NULL;
+    p->findings.n_items = 3;
+    w.findings[1] = w.findings[0];
+    w.findings[2] = w.findings[0];
+    w.findings[2].action = ntp;
+    check_print(p, VF_CRITICAL,
+                "web?[2J01 (/DC0/vm/prod), to be \"web01\"\n"
+                "  critical     disk 1 (\"Hard disk 2\"): it is a raw device mapping [disk.rdm]\n"
+                "  critical     disk 1 (\"Hard disk 2\"): it is a raw device mapping [disk.rdm]\n"
+                "               do: give --rdm\n"
+                "  critical     disk 1 (\"Hard disk 2\"): it is a raw device mapping [disk.rdm]\n"
+                "               do: set NTP on the host\n"
+                "\n"
+                "1 VM: 0 clean, 0 with warnings, 1 critical\n"
+                "4 milder findings are not shown: \"--least information\" does\n");
 }
 
 static void test_findings_print__nothing_at_all(void **state)
@@ -192,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_findings_print__gravest_first_with_actions),
         cmocka_unit_test(test_findings_print__milder_ones_are_counted),
+        cmocka_unit_test(test_findings_print__one_action_for_many_of_a_rule),
         cmocka_unit_test(test_findings_print__nothing_at_all),
         cmocka_unit_test(test_findings_json__has_what_is_documented),
         cmocka_unit_test(test_rules__each_is_shown),
