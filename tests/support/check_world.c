@@ -137,7 +137,6 @@ void check_world_judge(struct check_world *w)
         vf_mapping_set_aside(&w->mapping, &w->vms[i]);
         vms[i] = &w->vms[i];
     }
-    w->import.target = VF_TO_DIR;
     w->import.mapping = &w->mapping;
     w->check.import = &w->import;
     w->facts.vms = w->vms;

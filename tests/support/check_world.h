@@ -9,7 +9,7 @@
 struct check_world {
     struct vf_vm vms[CHECK_WORLD_VMS]; /* the first is "web01", on; then "db01", off */
     struct vf_mapping mapping;
-    struct vf_import_options import; /* into a folder */
+    struct vf_import_options import; /* into a folder, unless the test says otherwise */
     struct vf_check_options check;
     struct vf_facts facts;
     struct vf_findings findings;

@@ -1,0 +1,162 @@
+#include "jobs/preflight/rule.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "importer/base/mem.h"
+#include "jobs/preflight/demands.h"
+#include "tests/support/check_cluster.h"
+
+#define GIB ((uint64_t)1 << 30)
+
+/* Both VMs have 2 CPUs, 4 GiB, and a disk of 1 GiB. */
+static void set(struct check_world *w, const char *resource, uint64_t left)
+{
+    check_cluster_init(w);
+    check_cluster_add_quota(w, resource, 1000 * GIB + left, 1000 * GIB);
+}
+
+#define QUOTA(name, resource, left)                                                                \
+    static void name(struct check_world *w)                                                        \
+    {                                                                                              \
+        set(w, resource, left);                                                                    \
+    }
+
+QUOTA(storage, "requests.storage", 2 * GIB - 1)
+QUOTA(storage_fits, "requests.storage", 2 * GIB)
+QUOTA(class_storage, "fast.storageclass.storage.k8s.io/requests.storage", GIB)
+QUOTA(other_class, "slow.storageclass.storage.k8s.io/requests.storage", 0)
+QUOTA(claims, "persistentvolumeclaims", 1)
+QUOTA(claims_fit, "count/persistentvolumeclaims", 2)
+QUOTA(class_claims, "fast.storageclass.storage.k8s.io/persistentvolumeclaims", 0)
+QUOTA(cpu, "requests.cpu", 399)
+QUOTA(cpu_fits, "cpu", 400)
+QUOTA(cpu_limits, "limits.cpu", 3999)
+QUOTA(cpu_limits_fit, "limits.cpu", 4000)
+QUOTA(memory, "requests.memory", 8 * GIB)
+QUOTA(memory_fits, "memory", 9 * GIB)
+QUOTA(memory_limits, "limits.memory", 16 * GIB)
+QUOTA(memory_limits_fit, "limits.memory", 18 * GIB)
+QUOTA(pods, "pods", 1)
+QUOTA(pods_fit, "count/pods", 2)
+QUOTA(machines, "count/virtualmachines.kubevirt.io", 1)
+QUOTA(machines_fit, "count/virtualmachines.kubevirt.io", 2)
+QUOTA(volumes, "count/datavolumes.cdi.kubevirt.io", 1)
+QUOTA(unrelated, "count/secrets", 0)
+
+/* An upload takes the room of the largest VM's disks once more. */
+static void scratch(struct check_world *w)
+{
+    set(w, "requests.storage", 3 * GIB - 1);
+    w->import.target = VF_TO_UPLOAD;
+}
+
+static void scratch_fits(struct check_world *w)
+{
+    set(w, "requests.storage", 3 * GIB);
+    w->import.target = VF_TO_UPLOAD;
+}
+
+static void state_claim(struct check_world *w)
+{
+    set(w, "persistentvolumeclaims", 2);
+    w->vms[0].has_vtpm = true;
+}
+
+static void cpu_and_start(struct check_world *w)
+{
+    cpu(w);
+    w->import.cluster.start = true;
+}
+
+static void cpu_of_instancetype(struct check_world *w)
+{
+    cpu_and_start(w);
+    w->mapping.instancetype = vf_xstrdup("u1.small");
+}
+
+static void overspent(struct check_world *w)
+{
+    check_cluster_init(w);
+    check_cluster_add_quota(w, "requests.storage", GIB, 2 * GIB);
+}
+
+static void memory_limit(struct check_world *w)
+{
+    check_cluster_init(w);
+    w->facts.target.max_memory_bytes = 4 * GIB;
+}
+
+static void memory_limit_and_start(struct check_world *w)
+{
+    memory_limit(w);
+    w->import.cluster.start = true;
+}
+
+static void memory_limit_above(struct check_world *w)
+{
+    memory_limit(w);
+    w->facts.target.max_memory_bytes = 5 * GIB;
+}
+
+static const struct check_case cases[] = {
+    {"quota.storage", VF_CRITICAL, "2 VMs need 2.0 GiB", storage, storage_fits},
+    {"quota.storage", VF_CRITICAL, "fast.storageclass", class_storage, other_class},
+    {"quota.storage", VF_CRITICAL, "leaves 1 of persistentvolumeclaims", claims, claims_fit},
+    {"quota.storage", VF_CRITICAL, "leaves 0", class_claims, unrelated},
+    {"quota.storage", VF_CRITICAL, "3.0 GiB", scratch, scratch_fits},
+    {"quota.storage", VF_CRITICAL, "need 3", state_claim, claims_fit},
+    {"quota.storage", VF_CRITICAL, "leaves 0 B", overspent, storage_fits},
+    {"quota.compute", VF_WARNING, "0.400", cpu, cpu_fits},
+    {"quota.compute", VF_CRITICAL, "to run", cpu_and_start, cpu_of_instancetype},
+    {"quota.compute", VF_WARNING, "4.000", cpu_limits, cpu_limits_fit},
+    {"quota.compute", VF_WARNING, "requests.memory", memory, memory_fits},
+    {"quota.compute", VF_WARNING, "limits.memory", memory_limits, memory_limits_fit},
+    {"quota.compute", VF_WARNING, "pods", pods, pods_fit},
+    {"quota.objects", VF_CRITICAL, "virtualmachines", machines, machines_fit},
+    {"quota.objects", VF_CRITICAL, "datavolumes", volumes, unrelated},
+    {"quota.memory-limit", VF_WARNING, "LimitRange", memory_limit, memory_limit_above},
+    {"quota.memory-limit", VF_CRITICAL, "4.0 GiB", memory_limit_and_start, memory_limit_above},
+};
+
+/* KubeVirt v1.8.2 of such a VM (pkg/hypervisor/kvm, GetMemoryOverhead): 4 GiB / 512, 220 MiB, 3
+ * times 8 MiB, 32 MiB; with a TPM 53 MiB more. */
+static void test_rules_quota__overhead_is_kubevirts(void **state)
+{
+    (void)state;
+    struct check_world w;
+    struct vf_target_demand d;
+    check_world_init(&w);
+    check_cluster_init(&w);
+    w.import.mapping = &w.mapping;
+    w.check.import = &w.import;
+    const struct vf_check c = {.options = &w.check, .facts = &w.facts};
+    vf_target_demand(&c, &w.vms[0], &d);
+    assert_int_equal(d.overhead_bytes, (uint64_t)(8 + 220 + 24 + 32) << 20);
+    w.vms[0].has_vtpm = true;
+    vf_target_demand(&c, &w.vms[0], &d);
+    assert_int_equal(d.overhead_bytes, (uint64_t)(8 + 220 + 24 + 32 + 53) << 20);
+    check_world_release(&w);
+}
+
+static void test_rules_quota__each_trips_where_it_is_so_and_only_there(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_world_run_case(&cases[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules_quota__each_trips_where_it_is_so_and_only_there),
+        cmocka_unit_test(test_rules_quota__overhead_is_kubevirts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
