@@ -199,6 +199,8 @@ void vf_kubevirt_networks(const struct vf_manifest_plan *plan, cJSON *spec)
         char *vf_autofree name = vf_xasprintf("net-%zu", i);
         networks = networks ? networks : vf_json_add_array(spec, "networks");
         cJSON *network = vf_json_append_object(networks);
+        vf_origin_note(plan->origins, network, VF_ORIGIN_SOURCE, "\"%s\"",
+                       plan->vm->nics[i].label ? plan->vm->nics[i].label : name);
         vf_json_add_string(network, "name", name);
         const char *key = choice->kind == VF_NETWORK_POD ? "pod" : "multus";
         vf_json_add_string(vf_json_add_object(network, key), "networkName", choice->attachment);
