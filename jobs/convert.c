@@ -66,7 +66,7 @@ static int prepare_one(struct convert *c, struct vf_error **err)
                                 c->options->overwrite, err);
 }
 
-static int prepare_package(void *opaque, const struct vf_ovf *ovf, struct vf_disk_copy **ret_copies,
+static int prepare_package(void *opaque, struct vf_ovf *ovf, struct vf_disk_copy **ret_copies,
                            struct vf_error **err)
 {
     struct convert *c = opaque;

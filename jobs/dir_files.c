@@ -116,19 +116,22 @@ int vf_dir_files_describe(struct vf_dir_files *f, const struct vf_vm *vm, struct
     struct vf_manifest_disk *disks = vf_xcalloc(vm->n_disks, sizeof *disks);
     for (size_t i = 0; i < vm->n_disks; i++) {
         bool copied = i < im->n_copies;
+        const struct vf_disk_storage storage = vf_mapping_storage_of(im->options->mapping, vm, i);
         disks[i] = (struct vf_manifest_disk){.image = file_of(&f->images[i]),
+                                             .storage_class = storage.storage_class,
+                                             .volume_mode = storage.volume_mode,
+                                             .access_mode = storage.access_mode,
                                              .format = vf_format_name(f->images[i].format),
                                              .size_bytes = copied ? im->copies[i].size_bytes : 0,
                                              .digest = copied ? im->copies[i].digest : NULL};
     }
-    struct vf_manifest_options mo = {.name = im->name,
-                                     .namespace_name = im->options->namespace_name,
-                                     .storage_class = im->options->storage_class,
-                                     .source = im->source,
-                                     .disk_bus = im->options->disk_bus,
-                                     .networks = &im->networks,
-                                     .disks = disks,
-                                     .n_disks = vm->n_disks};
+    struct vf_manifest_options mo = {
+        .name = im->name,
+        .namespace_name = im->options->namespace_name,
+        .mapping = im->options->mapping,
+        .source = im->source,
+        .disks = disks,
+        .n_disks = vm->n_disks};
     struct vf_manifests m = {0};
     char *text = NULL;
     int rc = vf_manifests_build(vm, &mo, &m, err);

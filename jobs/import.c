@@ -40,10 +40,27 @@ void vf_import_make_copies(struct vf_import *im, const struct vf_vm *vm)
     }
 }
 
+/* There is a VM to be made, even if nothing is copied for it. */
+static int check_worth(const struct vf_import *im, const struct vf_vm *vm, struct vf_error **err)
+{
+    const struct vf_mapping *m = im->options->mapping;
+    bool has_drive = m && m->cdroms != VF_CDROMS_DROP && vm->n_cdroms > 0;
+    if (vm->n_disks > 0 || vm->n_other_disks > 0 || has_drive) {
+        return 0;
+    }
+    vf_error_set(err, VF_MISSING, "the VM has no disk to copy");
+    if (vm->n_cdroms > 0) {
+        vf_error_hint(err,
+                      "--cdroms empty or --cdroms keep brings it with its CD-ROM drives alone");
+    }
+    return VF_MISSING;
+}
+
 int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err)
 {
-    if (vm->n_disks == 0) {
-        return vf_error_set(err, VF_MISSING, "the VM has no disk to copy");
+    int rc = check_worth(im, vm, err);
+    if (rc) {
+        return rc;
     }
     im->vm_name = vf_xstrdup(vm->name);
     im->env.vm = im->vm_name;
@@ -54,7 +71,7 @@ int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_er
     for (size_t i = 0; i < vm->n_disks; i++) {
         sized = sized && vm->disks[i].capacity_bytes > 0;
     }
-    int rc = im->landing->ops->prepare(im->landing, vm, err);
+    rc = im->landing->ops->prepare(im->landing, vm, err);
     im->prepared = rc == 0;
     for (size_t i = 0; i < vm->n_disks && rc == 0 && sized; i++) {
         vf_disk_copy_announce(&im->copies[i], &im->env);
@@ -69,13 +86,9 @@ int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_err
     return rc;
 }
 
-int vf_import_read_networks(struct vf_import *im, struct vf_error **err)
+const struct vf_network_map *vf_import_networks(const struct vf_import *im)
 {
-    int rc = 0;
-    for (const char *const *rule = im->options->networks; rule && *rule && rc == 0; rule++) {
-        rc = vf_network_map_add(&im->networks, *rule, err);
-    }
-    return rc;
+    return im->options->mapping ? &im->options->mapping->networks : NULL;
 }
 
 static int open_landing(struct vf_import *im, struct vf_error **err)
@@ -88,7 +101,7 @@ static int open_landing(struct vf_import *im, struct vf_error **err)
 
 static int run(struct vf_import *im, struct vf_error **err)
 {
-    int rc = vf_import_read_networks(im, err);
+    int rc = im->options->mapping ? vf_mapping_check(im->options->mapping, err) : 0;
     if (rc == 0) {
         rc = open_landing(im, err);
     }
@@ -114,7 +127,6 @@ void vf_import_release(struct vf_import *im)
     free(im->name);
     free(im->vm_name);
     free(im->source);
-    vf_network_map_release(&im->networks);
 }
 
 static bool has_landed(const struct vf_error *e)

@@ -46,9 +46,7 @@ enum vf_import_coding {
 /* Of an import into a cluster. */
 struct vf_import_cluster {
     struct vf_cluster_options where;
-    const char *volume_mode; /* "Block", "Filesystem"; NULL: as the storage prefers */
-    const char *access_mode; /* "ReadWriteMany", ...; NULL: as the storage prefers */
-    bool bind_immediately;   /* on WaitForFirstConsumer */
+    bool bind_immediately; /* on WaitForFirstConsumer */
     enum vf_import_handover handover;
     bool start;   /* else the VM stays halted */
     bool dry_run; /* have the server check what would be made, put it out, and stop */
@@ -78,16 +76,11 @@ struct vf_import_options {
     unsigned parallel_disks; /* 0: 4 */
     unsigned threads;        /* inflating threads for all disks together; 0: vf_pool_new decides */
 
-    /* What a person decided about the VM to be; NULL: nothing. The five below and the modes of
-     * `cluster` are on their way out: they are not looked at where it is given. */
-    const struct vf_mapping *mapping;
-    bool no_check;                  /* do not judge by preflight's rules before the copy */
+    const struct vf_mapping *mapping; /* what a person decided about the VM to be; NULL: nothing */
+    bool no_check;                    /* do not judge by preflight's rules before the copy */
     const char *const *skip_checks; /* IDs of rules not to judge by, NULL-terminated; may be NULL */
     bool dry_run;                   /* put out what would be made, ask no cluster, and stop */
     const char *namespace_name;     /* for the manifests; NULL: none written in */
-    const char *storage_class;      /* NULL: the cluster's default */
-    const char *disk_bus;           /* "virtio", "sata", "scsi"; NULL: virtio */
-    const char *const *networks; /* rules of vf_network_map_add(), NULL-terminated; may be NULL */
     struct vf_import_cluster cluster;
 };
 

@@ -95,10 +95,11 @@ static int check_same(const struct vf_import *im, const struct vf_vm *vm, struct
                 : vf_error_set(err, VF_CONFLICT, "the package was changed while it was being read");
 }
 
-static int prepare(void *opaque, const struct vf_ovf *ovf, struct vf_disk_copy **ret_copies,
+static int prepare(void *opaque, struct vf_ovf *ovf, struct vf_disk_copy **ret_copies,
                    struct vf_error **err)
 {
     struct vf_import *im = opaque;
+    vf_mapping_set_aside(im->options->mapping, &ovf->vm);
     if (im->copies) {
         *ret_copies = im->copies;
         return check_same(im, &ovf->vm, err);

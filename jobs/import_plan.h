@@ -11,7 +11,7 @@
 
 #include <vmferry/vm.h>
 
-#include "converters/vm/network_map.h"
+#include "converters/vm/mapping.h"
 #include "jobs/disk_copy.h"
 #include "jobs/import.h"
 
@@ -54,13 +54,12 @@ struct vf_import {
     bool warned;   /* of what the VM loses */
     bool finished; /* what was to be made is there, whatever else fails */
     bool snapshot, quiesced;
-    char *source; /* for record and manifests */
-    struct vf_network_map networks;
+    char *source;     /* for record and manifests */
     cJSON *documents; /* of a dry run: array of what would be made */
 };
 
-/* options->networks into im->networks. */
-int vf_import_read_networks(struct vf_import *im, struct vf_error **err);
+/* What NICs go by; NULL: nothing is told. */
+const struct vf_network_map *vf_import_networks(const struct vf_import *im);
 
 /* One for each of the VM's disks, in the place of those before; the targets are the landing's. */
 void vf_import_make_copies(struct vf_import *im, const struct vf_vm *vm);
@@ -68,7 +67,8 @@ void vf_import_make_copies(struct vf_import *im, const struct vf_vm *vm);
 /* What it owns but for the landing and the documents; a zeroed one too. */
 void vf_import_release(struct vf_import *im);
 
-/* Makes the copies of `vm`'s disks, and has the landing prepare for them. */
+/* Makes the copies of `vm`'s disks, and has the landing prepare for them. What is not copied was
+ * set aside before (vf_mapping_set_aside); a VM may have nothing else, and then no copy follows. */
 int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err);
 int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err);
 

@@ -52,6 +52,7 @@ static int take_snapshot(struct vsphere_import *v, struct vf_error **err)
         .vs = v->vs,
         .reporter = im->reporter,
         .vm = &v->vm,
+        .mapping = im->options->mapping,
         .name = name,
         .description = "made by vmferry for a copy of the disks; removed when the copy ends, safe "
                        "to remove once no vmferry runs",
@@ -137,11 +138,9 @@ static int import_found(struct vsphere_import *v, struct vf_error **err)
         /* Before the snapshot: what can be refused is refused without touching the VM. */
         rc = vf_import_prepare(im, &v->vm, err);
     }
-    if (rc == 0 && v->vm.power == VF_POWER_ON) {
-        rc = take_snapshot(v, err);
-    }
-    if (rc == 0) {
-        rc = copy_disks(v, err);
+    if (rc == 0 && v->vm.n_disks > 0) {
+        rc = v->vm.power == VF_POWER_ON ? take_snapshot(v, err) : 0;
+        rc = rc ? rc : copy_disks(v, err);
     }
     bool had_snapshot = v->taken.moref != NULL;
     struct vf_error *e = NULL;
@@ -178,6 +177,7 @@ int vf_import_vsphere(struct vf_import *im, struct vf_error **err)
     im->source = vf_xstrdup(vf_vsphere_host(v.vs));
     rc = vf_find_vm(v.vs, im->options->vm, &v.vm, err);
     if (rc == 0) {
+        vf_mapping_set_aside(im->options->mapping, &v.vm);
         rc = import_found(&v, err);
         if (rc) {
             rc = vf_error_wrap(err, rc, "vm \"%s\"", v.vm.name);

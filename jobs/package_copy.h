@@ -11,10 +11,11 @@
 #include "converters/vm/ovf.h"
 #include "jobs/disk_copy.h"
 
-/* Called once the descriptor is known: gives an array of ovf->vm.n_disks prepared copies
- * (borrowed), in the order of ovf->vm.disks. Those that are complete, by an earlier try, are not
- * copied again, but compared: VF_CONFLICT when the package is another one by now. */
-typedef int vf_package_prepare_fn(void *opaque, const struct vf_ovf *ovf,
+/* Called once the descriptor is known: may set disks aside, which are not read then, and gives an
+ * array of ovf->vm.n_disks prepared copies (borrowed), in the order of ovf->vm.disks. Those that
+ * are complete, by an earlier try, are not copied again, but compared: VF_CONFLICT when the package
+ * is another one by now. */
+typedef int vf_package_prepare_fn(void *opaque, struct vf_ovf *ovf,
                                   struct vf_disk_copy **ret_copies, struct vf_error **err);
 
 struct vf_package_summary {

@@ -118,7 +118,10 @@ static int parse_tree(const cJSON *root, struct vf_record *r, struct vf_error **
 
     const cJSON *disks = vf_json_array(root, "disks");
     int n = disks ? cJSON_GetArraySize(disks) : 0;
-    if (n < 1 || n > MAX_DISKS) {
+    if (!disks) {
+        return vf_error_set(err, VF_INVALID, "it lists no disks");
+    }
+    if (n > MAX_DISKS) {
         return vf_error_set(err, VF_INVALID, "it lists %d disks", n);
     }
     r->disks = vf_xcalloc((size_t)n, sizeof *r->disks);

@@ -57,11 +57,24 @@ static void carry_string(char **to, const char *from)
     }
 }
 
+static void carry_strings(char ***to, size_t *n_to, char *const *from, size_t n)
+{
+    if (*n_to > 0 || n == 0) {
+        return;
+    }
+    *to = vf_xcalloc(n, sizeof **to);
+    for (; *n_to < n; (*n_to)++) {
+        (*to)[*n_to] = vf_xstrdup(from[*n_to]);
+    }
+}
+
 static void carry_nic(struct vf_vm_nic *to, const struct vf_vm_nic *from)
 {
     if (!to->network || !to->network[0]) {
         vf_replace_string(&to->network, from->network);
     }
+    carry_string(&to->gateway4, from->gateway4);
+    carry_string(&to->gateway6, from->gateway6);
     if (to->n_addresses == 0 && from->n_addresses > 0) {
         to->addresses = vf_xcalloc(from->n_addresses, sizeof *to->addresses);
         for (; to->n_addresses < from->n_addresses; to->n_addresses++) {
@@ -72,21 +85,74 @@ static void carry_nic(struct vf_vm_nic *to, const struct vf_vm_nic *from)
     }
 }
 
-void vf_snapshot_carry_live_facts(struct vf_vm *frozen, const struct vf_vm *live)
+/* What the VM's place in the inventory says. */
+static void carry_place(struct vf_vm *frozen, const struct vf_vm *live)
 {
     carry_string(&frozen->moref, live->moref);
     carry_string(&frozen->folder, live->folder);
     vf_replace_string(&frozen->host, live->host);
-    carry_string(&frozen->guest_hostname, live->guest_hostname);
+    vf_replace_string(&frozen->host_moref, live->host_moref);
+    vf_replace_string(&frozen->cluster, live->cluster);
+    frozen->host_cpu_mhz = live->host_cpu_mhz;
+    carry_strings(&frozen->tags, &frozen->n_tags, live->tags, live->n_tags);
+    if (frozen->n_attributes == 0 && live->n_attributes > 0) {
+        frozen->attributes = vf_xcalloc(live->n_attributes, sizeof *frozen->attributes);
+        for (; frozen->n_attributes < live->n_attributes; frozen->n_attributes++) {
+            const struct vf_vm_attribute *from = &live->attributes[frozen->n_attributes];
+            frozen->attributes[frozen->n_attributes] = (struct vf_vm_attribute){
+                .name = vf_xstrdup(from->name), .value = vf_xstrdup(from->value)};
+        }
+    }
+}
+
+/* What the VM's host and its guest say while it is there. */
+static void carry_runtime(struct vf_vm *frozen, const struct vf_vm *live)
+{
     frozen->power = live->power;
+    frozen->connection = live->connection;
+    vf_replace_string(&frozen->question, live->question);
+    vf_replace_string(&frozen->evc_mode, live->evc_mode);
+    frozen->fault_tolerant = live->fault_tolerant;
+    frozen->numa_affinity = live->numa_affinity;
+    frozen->cbt_supported = live->cbt_supported;
+    frozen->consolidation_needed = live->consolidation_needed;
+    frozen->tools = live->tools;
     frozen->tools_running = live->tools_running;
-    for (size_t i = 0; i < frozen->n_disks; i++) {
-        for (size_t j = 0; j < live->n_disks; j++) {
-            if (frozen->disks[i].key == live->disks[j].key) {
-                frozen->disks[i].used_bytes = live->disks[j].used_bytes;
+    frozen->tools_outdated = live->tools_outdated;
+    carry_string(&frozen->guest_hostname, live->guest_hostname);
+    carry_strings(&frozen->dns_servers, &frozen->n_dns_servers, live->dns_servers,
+                  live->n_dns_servers);
+    carry_strings(&frozen->dns_search, &frozen->n_dns_search, live->dns_search, live->n_dns_search);
+    if (frozen->n_guest_disks == 0 && live->n_guest_disks > 0) {
+        frozen->guest_disks = vf_xcalloc(live->n_guest_disks, sizeof *frozen->guest_disks);
+        for (; frozen->n_guest_disks < live->n_guest_disks; frozen->n_guest_disks++) {
+            struct vf_vm_guest_disk *to = &frozen->guest_disks[frozen->n_guest_disks];
+            *to = live->guest_disks[frozen->n_guest_disks];
+            to->path = vf_xstrdup(to->path);
+        }
+    }
+}
+
+static void carry_usage(struct vf_vm_disk *disks, size_t n, const struct vf_vm_disk *live,
+                        size_t n_live)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n_live; j++) {
+            if (disks[i].key == live[j].key) {
+                disks[i].used_bytes = live[j].used_bytes;
             }
         }
     }
+}
+
+void vf_snapshot_carry_live_facts(struct vf_vm *frozen, const struct vf_vm *live)
+{
+    carry_place(frozen, live);
+    carry_runtime(frozen, live);
+    carry_usage(frozen->disks, frozen->n_disks, live->disks, live->n_disks);
+    carry_usage(frozen->disks, frozen->n_disks, live->other_disks, live->n_other_disks);
+    carry_usage(frozen->other_disks, frozen->n_other_disks, live->disks, live->n_disks);
+    carry_usage(frozen->other_disks, frozen->n_other_disks, live->other_disks, live->n_other_disks);
     for (size_t i = 0; i < frozen->n_nics; i++) {
         for (size_t j = 0; j < live->n_nics; j++) {
             if (frozen->nics[i].key == live->nics[j].key) {
@@ -107,6 +173,7 @@ int vf_snapshot_take(const struct vf_snapshot_take *t, struct vf_snapshot_taken 
         return rc;
     }
     ret->has_frozen = true;
+    vf_mapping_set_aside(t->mapping, &ret->frozen);
     vf_snapshot_carry_live_facts(&ret->frozen, t->vm);
     if (!ret->quiesced && !ret->told && !t->told && t->vm->power == VF_POWER_ON) {
         ret->told = true;

@@ -9,6 +9,7 @@
 #include <vmferry/event.h>
 #include <vmferry/vm.h>
 
+#include "converters/vm/mapping.h"
 #include "importer/vsphere/vsphere.h"
 
 /* PREFIX, time, process: a name that nobody else uses, in order by age. Heap. */
@@ -17,8 +18,9 @@ char *vf_snapshot_new_name(const char *prefix);
 /* All borrowed. */
 struct vf_snapshot_take {
     struct vf_vsphere *vs;
-    struct vf_reporter *reporter; /* may be NULL */
-    const struct vf_vm *vm;       /* as it is */
+    struct vf_reporter *reporter;     /* may be NULL */
+    const struct vf_vm *vm;           /* as it is */
+    const struct vf_mapping *mapping; /* what it does not copy is set aside; may be NULL */
     const char *name, *description;
     bool quiesce; /* and without, said, when the guest cannot be frozen */
     bool told;    /* that the snapshot is not quiesced was said before */

@@ -76,9 +76,9 @@ int vf_lease_explain(struct vf_lease *lease, int code, struct vf_error **err);
 int vf_lease_match_disk(const struct vf_lease_device *device, const struct vf_vm *vm);
 
 /* All disk devices at once: ret_index[i] is the index into vm->disks of device i, -1 for what is no
- * disk. Keys that tell nothing are settled only where nothing is left to choose (one device, one
- * disk). VF_INVALID when a device stays without disk or two claim one. ret_index has room for as
- * many as vf_lease_devices gives. */
+ * disk, or one of vm->other_disks. Keys that tell nothing are settled only where nothing is left to
+ * choose (one device, one disk). VF_INVALID when a device stays without disk or two claim one.
+ * ret_index has room for as many as vf_lease_devices gives. */
 int vf_lease_match_disks(const struct vf_lease *lease, const struct vf_vm *vm, int *ret_index,
                          struct vf_error **err);
 

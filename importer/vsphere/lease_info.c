@@ -112,7 +112,7 @@ static bool parse_key(const char *key, enum vf_bus *bus, int32_t *bus_number, in
            parse_number(&number, unit) && *number == '\0';
 }
 
-int vf_lease_match_disk(const struct vf_lease_device *device, const struct vf_vm *vm)
+static int find_disk(const struct vf_lease_device *device, const struct vf_vm_disk *disks, size_t n)
 {
     enum vf_bus bus;
     int32_t bus_number, unit;
@@ -120,8 +120,8 @@ int vf_lease_match_disk(const struct vf_lease_device *device, const struct vf_vm
     if (!device->disk || !parse_key(device->key, &bus, &bus_number, &unit)) {
         return -1;
     }
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        const struct vf_vm_disk *d = &vm->disks[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct vf_vm_disk *d = &disks[i];
         if (d->bus == bus && d->bus_number == bus_number && d->unit_number == unit) {
             if (found >= 0) {
                 return -1;
@@ -130,6 +130,11 @@ int vf_lease_match_disk(const struct vf_lease_device *device, const struct vf_vm
         }
     }
     return found;
+}
+
+int vf_lease_match_disk(const struct vf_lease_device *device, const struct vf_vm *vm)
+{
+    return find_disk(device, vm->disks, vm->n_disks);
 }
 
 static size_t count_disks(const struct vf_lease_info *info)
@@ -150,8 +155,11 @@ static int match_one(const struct vf_lease_info *info, size_t at, const struct v
     int found = vf_lease_match_disk(d, vm);
     /* A key of another form says nothing; one that names a place without disk says no. */
     if (found < 0 && !parse_key(d->key, &bus, &bus_number, &unit) && count_disks(info) == 1 &&
-        vm->n_disks == 1) {
+        vm->n_disks == 1 && vm->n_other_disks == 0) {
         found = 0;
+    }
+    if (found < 0 && find_disk(d, vm->other_disks, vm->n_other_disks) >= 0) {
+        return 0;
     }
     if (found < 0) {
         return vf_error_set(err, VF_INVALID,

@@ -15,12 +15,13 @@ static int told_by(struct vf_cli *cli, const char *option, int rc, struct vf_err
     return rc ? vf_error_wrap(err, rc, "option \"--%s\"", option) : 0;
 }
 
-/* "disk-bus" as diskBus. Caller frees. */
+/* "disk-bus" as diskBus, "cdrom" as cdroms. Caller frees. */
 static char *field_name(const char *option)
 {
-    char *name = vf_xstrdup(option);
+    bool plural = strcmp(option, "cdrom") == 0; /* told once, of all of them */
+    char *name = vf_xasprintf("%s%s", option, plural ? "s" : "");
     char *to = name;
-    for (const char *from = option; *from; from++) {
+    for (const char *from = name; *from; from++) {
         *to++ = (char)(*from == '-' && from[1] ? toupper((unsigned char)*++from) : *from);
     }
     *to = '\0';
@@ -149,17 +150,6 @@ static int add_lists(struct vf_cli *cli, const struct vf_mapping_args *args, str
     return rc;
 }
 
-/* Until all of an import looks at the mapping alone. */
-static void fill_old(const struct vf_mapping_args *args, const struct vf_mapping *m,
-                     struct vf_import_options *options)
-{
-    options->storage_class = m->storage_class;
-    options->disk_bus = m->disk_bus;
-    options->networks = (const char *const *)args->networks;
-    options->cluster.volume_mode = m->volume_mode;
-    options->cluster.access_mode = m->access_mode;
-}
-
 int vf_mapping_apply(struct vf_cli *cli, const struct vf_mapping_args *args,
                      struct vf_mapping *mapping, struct vf_import_options *options,
                      struct vf_error **err)
@@ -182,6 +172,5 @@ int vf_mapping_apply(struct vf_cli *cli, const struct vf_mapping_args *args,
         cli->misuse |= rc == VF_INVALID;
     }
     options->mapping = mapping;
-    fill_old(args, mapping, options);
     return rc;
 }

@@ -158,8 +158,10 @@ static char *free_name(const struct vf_cdi_target *t, const cJSON *volumes, size
     return name;
 }
 
-static void init_disks(struct vf_cdi_target *t, const struct vf_vm *vm, const cJSON *volumes)
+static int init_disks(struct vf_cdi_target *t, const struct vf_vm *vm, const cJSON *volumes,
+                      struct vf_error **err)
 {
+    int rc = 0;
     struct vf_landing_cluster *l = &t->l;
     const struct vf_import *im = t->base.im;
     release_disks(l);
@@ -176,10 +178,12 @@ static void init_disks(struct vf_cdi_target *t, const struct vf_vm *vm, const cJ
             .size_bytes = vm->disks[i].capacity_bytes,
         };
     }
-    for (size_t i = 0; i < vm->n_disks; i++) {
+    for (size_t i = 0; i < vm->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
         d->claim = d->claim ? d->claim : free_name(t, volumes, i);
+        rc = vf_cluster_choose_storage(d, vm, i, err);
     }
+    return rc;
 }
 
 int vf_cdi_target_build(struct vf_cdi_target *t, size_t index, const struct vf_vm_disk *disk,
@@ -267,8 +271,8 @@ static int prepare_disks(struct vf_cdi_target *t, const struct vf_vm *vm, struct
     rc = rc ? rc : vf_cdi_target_list(t, &vf_kube_data_volumes, t->base.im->cancel, &volumes, err);
     rc = rc ? rc : vf_cdi_choose_secret(t, volumes, err);
     if (rc == 0) {
-        init_disks(t, vm, volumes);
-        rc = check_volumes(t, vm, err);
+        rc = init_disks(t, vm, volumes, err);
+        rc = rc ? rc : check_volumes(t, vm, err);
     }
     cJSON_Delete(volumes);
     return rc;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "importer/base/buf.h"
 #include "importer/base/clock.h"
 #include "importer/base/inject.h"
 #include "importer/base/json.h"
@@ -20,10 +21,16 @@
 #define DELETE_TIMEOUT_MS  (2 * 60 * 1000)
 #define MAX_STATE_BYTES    80
 
+/* Of the claims of one storage class. */
+struct snapshot_class {
+    char *storage, *name;
+};
+
 struct vf_guard {
     struct vf_guard_env env;
     const char *ns;
-    char *class_name; /* NULL: not looked for yet */
+    struct snapshot_class *classes; /* that were looked for */
+    size_t n_classes;
     bool unavailable; /* and told */
 };
 
@@ -38,7 +45,11 @@ struct vf_guard *vf_guard_new(const struct vf_guard_env *env)
 void vf_guard_free(struct vf_guard *g)
 {
     if (g) {
-        free(g->class_name);
+        for (size_t i = 0; i < g->n_classes; i++) {
+            free(g->classes[i].storage);
+            free(g->classes[i].name);
+        }
+        free(g->classes);
         free(g);
     }
 }
@@ -154,7 +165,7 @@ int vf_guard_remove(struct vf_guard *g, struct vf_error **err)
 
 struct taking {
     struct vf_guard *g;
-    const char *const *claims;
+    const struct vf_guard_claim *claims;
     size_t n;
     char **records; /* what each claim is */
     cJSON *items;   /* as they were listed */
@@ -163,6 +174,28 @@ struct taking {
     uint32_t number; /* of the new set */
     char *state;     /* of it, for people */
 };
+
+/* Borrowed; NULL: not looked for yet. */
+static const char *class_of(const struct vf_guard *g, const struct vf_kube_storage *storage)
+{
+    for (size_t i = 0; i < g->n_classes; i++) {
+        if (strcmp(g->classes[i].storage, storage->class_name) == 0) {
+            return g->classes[i].name;
+        }
+    }
+    return NULL;
+}
+
+/* "fast" or "fast", "slow", in quotes. */
+static char *describe_classes(const struct vf_guard *g)
+{
+    struct vf_buf b;
+    vf_buf_init(&b, SIZE_MAX);
+    for (size_t i = 0; i < g->n_classes; i++) {
+        vf_buf_printf(&b, "%s\"%s\"", i ? ", " : "", g->classes[i].name);
+    }
+    return vf_buf_take_string(&b);
+}
 
 static void release_taking(struct taking *t)
 {
@@ -199,13 +232,15 @@ static char *describe_state(const struct vf_checkpoint *c)
 static int read_claim(struct taking *t, size_t i, struct vf_error **err)
 {
     struct vf_guard *g = t->g;
-    const struct vf_kube_ref ref = {.resource = &vf_kube_claims, .ns = g->ns, .name = t->claims[i]};
+    const struct vf_kube_ref ref = {
+        .resource = &vf_kube_claims, .ns = g->ns, .name = t->claims[i].name};
     const struct vf_kube_options options = {.cancel = g->env.cancel};
     cJSON *claim = NULL;
     int rc = vf_kube_get(g->env.client, &ref, &options, &claim, err);
     enum vf_owned owned = rc ? VF_OWNED_NOT : vf_owned_judge(claim, g->env.owner);
     if (rc == 0 && (owned == VF_OWNED_NOT || owned == VF_OWNED_OTHER)) {
-        rc = vf_error_set(err, VF_CONFLICT, "claim \"%s\" is not of this migration", t->claims[i]);
+        rc = vf_error_set(err, VF_CONFLICT, "claim \"%s\" is not of this migration",
+                          t->claims[i].name);
     }
     rc = rc ? rc : vf_guard_describe_claim(claim, &t->records[i], err);
     cJSON_Delete(claim);
@@ -233,7 +268,7 @@ static bool is_kept(const struct taking *t)
     for (size_t i = 0; i < t->n; i++) {
         for (size_t k = 0; k < set->n; k++) {
             const char *claim = vf_volume_snapshot_claim(set->snapshots[k]);
-            n += strcmp(claim, t->claims[i]) == 0 &&
+            n += strcmp(claim, t->claims[i].name) == 0 &&
                  vf_kube_has_annotation(set->snapshots[k], VF_GUARD_CLAIM, t->records[i]);
         }
     }
@@ -245,8 +280,8 @@ static cJSON *build_snapshot(const struct taking *t, size_t i, const char *name)
     struct vf_guard *g = t->g;
     char *vf_autofree number = vf_xasprintf("%" PRIu32, t->number);
     char *vf_autofree count = vf_xasprintf("%zu", t->n);
-    cJSON *object =
-        vf_volume_snapshot_build(g->ns, name, g->class_name, t->claims[i], g->env.owner);
+    cJSON *object = vf_volume_snapshot_build(g->ns, name, class_of(g, t->claims[i].storage),
+                                             t->claims[i].name, g->env.owner);
     cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
     cJSON *annotations = cJSON_GetObjectItemCaseSensitive(metadata, "annotations");
     vf_json_add_string(cJSON_GetObjectItemCaseSensitive(metadata, "labels"), VF_GUARD_SET, number);
@@ -267,7 +302,7 @@ static bool was_made(const struct taking *t, size_t i)
     const struct vf_guard_set *set = rc ? NULL : find_set(&sets, t->number);
     for (size_t k = 0; set && k < set->n; k++) {
         const char *claim = vf_volume_snapshot_claim(set->snapshots[k]);
-        made = made || (claim && strcmp(claim, t->claims[i]) == 0 &&
+        made = made || (claim && strcmp(claim, t->claims[i].name) == 0 &&
                         !vf_kube_is_being_deleted(set->snapshots[k]) &&
                         vf_kube_has_annotation(set->snapshots[k], VF_GUARD_CLAIM, t->records[i]));
     }
@@ -280,7 +315,7 @@ static int make_one(struct taking *t, size_t i, struct vf_error **err)
 {
     const struct vf_kube_ref ref = {.resource = &vf_kube_volume_snapshots, .ns = t->g->ns};
     const struct vf_kube_options options = {.cancel = t->g->env.cancel};
-    char *vf_autofree name = vf_guard_snapshot_name(t->claims[i], t->number);
+    char *vf_autofree name = vf_guard_snapshot_name(t->claims[i].name, t->number);
     struct vf_error *e = NULL;
     int rc = vf_inject("guard.create", err);
     if (rc) {
@@ -306,7 +341,7 @@ static int wait_all(struct taking *t, struct vf_error **err)
     int64_t deadline_ms = vf_clock_ms() + timeout_ms;
     int rc = 0;
     for (size_t i = 0; i < t->n && rc == 0; i++) {
-        char *vf_autofree name = vf_guard_snapshot_name(t->claims[i], t->number);
+        char *vf_autofree name = vf_guard_snapshot_name(t->claims[i].name, t->number);
         int64_t left_ms = deadline_ms - vf_clock_ms();
         rc = vf_volume_snapshot_wait_ready(t->g->env.client, t->g->ns, name,
                                            left_ms > 1000 ? left_ms : 1000, t->g->env.cancel, err);
@@ -376,9 +411,10 @@ static int take_set(struct taking *t, struct vf_error **err)
     }
     rc = remove_broken(t, err);
     if (rc == 0) {
+        char *vf_autofree classes = describe_classes(g);
         vf_report_phase(g->env.reporter, g->env.vm, "guard",
-                        "keeping %s: a VolumeSnapshot of %zu claim%s, class \"%s\"", t->state, t->n,
-                        t->n == 1 ? "" : "s", g->class_name);
+                        "keeping %s: a VolumeSnapshot of %zu claim%s, class %s", t->state, t->n,
+                        t->n == 1 ? "" : "s", classes);
     }
     for (size_t i = 0; i < t->n && rc == 0; i++) {
         rc = make_one(t, i, err);
@@ -420,18 +456,33 @@ static int tell_failed(const struct taking *t, const struct vf_error *why)
     return 0;
 }
 
-static int find_class(struct vf_guard *g, struct vf_error **err)
+static int find_class(struct vf_guard *g, const struct vf_kube_storage *storage,
+                      struct vf_error **err)
 {
-    if (g->class_name) {
+    char *name = NULL;
+    if (class_of(g, storage)) {
         return 0;
     }
-    int rc = vf_volume_snapshot_check(g->env.client, err);
-    return rc ? rc
-              : vf_volume_snapshot_fetch_class(g->env.client, g->env.storage, g->env.cancel,
-                                               &g->class_name, err);
+    int rc = vf_volume_snapshot_fetch_class(g->env.client, storage, g->env.cancel, &name, err);
+    if (rc == 0) {
+        g->classes = vf_xrealloc_array(g->classes, g->n_classes + 1, sizeof *g->classes);
+        g->classes[g->n_classes++] =
+            (struct snapshot_class){.storage = vf_xstrdup(storage->class_name), .name = name};
+    }
+    return rc;
 }
 
-int vf_guard_take(struct vf_guard *g, const char *const *claims, size_t n_claims,
+/* One claim without snapshots, and there is no state of all. */
+static int find_classes(const struct taking *t, struct vf_error **err)
+{
+    int rc = t->g->n_classes ? 0 : vf_volume_snapshot_check(t->g->env.client, err);
+    for (size_t i = 0; i < t->n && rc == 0; i++) {
+        rc = find_class(t->g, t->claims[i].storage, err);
+    }
+    return rc;
+}
+
+int vf_guard_take(struct vf_guard *g, const struct vf_guard_claim *claims, size_t n_claims,
                   const struct vf_checkpoint *c, struct vf_error **err)
 {
     struct taking t = {
@@ -443,7 +494,7 @@ int vf_guard_take(struct vf_guard *g, const char *const *claims, size_t n_claims
     }
     t.records = vf_xcalloc(n_claims, sizeof *t.records);
     t.state = describe_state(c);
-    int rc = find_class(g, &e);
+    int rc = find_classes(&t, &e);
     rc = rc ? rc : fetch_sets(g, g->env.cancel, &t.items, &t.sets, &e);
     if (rc == VF_AUTH || rc == VF_UNSUPPORTED || rc == VF_MISSING) {
         rc = tell_unavailable(g, e);

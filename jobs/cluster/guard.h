@@ -28,14 +28,18 @@
 /* All borrowed; must outlive the guard. */
 struct vf_guard_env {
     struct vf_kube_client *client;
-    const char *ns;                        /* NULL: the client's */
-    const struct vf_owner *owner;          /* `import` is set */
-    const struct vf_kube_storage *storage; /* of the claims */
-    struct vf_reporter *reporter;          /* may be NULL */
-    const char *vm;                        /* for events; may be NULL */
-    const struct vf_cancel *cancel;        /* of vf_guard_take; may be NULL */
+    const char *ns;                 /* NULL: the client's */
+    const struct vf_owner *owner;   /* `import` is set */
+    struct vf_reporter *reporter;   /* may be NULL */
+    const char *vm;                 /* for events; may be NULL */
+    const struct vf_cancel *cancel; /* of vf_guard_take; may be NULL */
     int64_t timeout_ms; /* for all snapshots of a set to be ready; 0: 10 min; in a cutover 1 min at
                            most */
+};
+
+struct vf_guard_claim {
+    const char *name;
+    const struct vf_kube_storage *storage;
 };
 
 struct vf_guard;
@@ -50,7 +54,7 @@ void vf_guard_free(struct vf_guard *g); /* what was taken stays; NULL is fine */
  * 0 also where there are no snapshots (told once, with the reason), and where they should work and
  * did not (told each time: what rollback goes back to then). VF_CANCELLED; VF_CONFLICT, to be
  * stopped by, when a rollback of these claims was begun and is not finished. */
-int vf_guard_take(struct vf_guard *g, const char *const *claims, size_t n_claims,
+int vf_guard_take(struct vf_guard *g, const struct vf_guard_claim *claims, size_t n_claims,
                   const struct vf_checkpoint *c, struct vf_error **err);
 
 /* VF_CONFLICT, with what to do, when a rollback was begun and is not finished: a claim may be

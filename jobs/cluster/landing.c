@@ -34,7 +34,7 @@ struct vf_claim_plan vf_cluster_claim_plan(const struct vf_cluster_disk *d)
                                   .owner = &l->owner,
                                   .disk = (unsigned)d->index,
                                   .disk_label = d->label,
-                                  .storage = l->storage,
+                                  .storage = d->storage,
                                   .size_bytes = d->size_bytes,
                                   .bind_immediately = settings(l)->bind_immediately};
 }
@@ -141,12 +141,13 @@ int vf_cluster_make(struct vf_cluster_disk *d, const struct vf_kube_resource *re
 
 /* --- before anything is made ------------------------------------------------------------- */
 
-static void init_disks(struct vf_landing_cluster *l, const struct vf_vm *vm)
+static int init_disks(struct vf_landing_cluster *l, const struct vf_vm *vm, struct vf_error **err)
 {
+    int rc = 0;
     struct vf_import *im = l->landing.im;
     l->disks = vf_xcalloc(vm->n_disks, sizeof *l->disks);
     l->n_disks = vm->n_disks;
-    for (size_t i = 0; i < l->n_disks; i++) {
+    for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
         d->landing = l;
         d->index = i;
@@ -159,7 +160,9 @@ static void init_disks(struct vf_landing_cluster *l, const struct vf_vm *vm)
             vf_cluster_claim_target_init(d);
         }
         im->copies[i].target = &d->target;
+        rc = vf_cluster_choose_storage(d, vm, i, err);
     }
+    return rc;
 }
 
 /* Everything that can be refused is, while nothing was made. */
@@ -180,7 +183,7 @@ static int check_all(struct vf_landing_cluster *l, const struct vf_vm *vm, cJSON
     if (rc == 0) {
         rc = vf_cluster_check_networks(l, vm, err);
     }
-    if (rc == 0 && vf_cluster_is_launch(l)) {
+    if (rc == 0 && vf_cluster_is_launch(l) && l->n_disks > 0) {
         rc = vf_cluster_check_launch(l, vm, documents, err);
     }
     return rc ? rc : vf_cluster_check_machine(l, vm, documents, err);
@@ -191,10 +194,11 @@ static int make_disks(struct vf_landing_cluster *l, struct vf_error **err)
     const struct vf_import *im = l->landing.im;
     const struct vf_cancel *cancel = im->cancel;
     int rc = 0;
-    if (vf_cluster_is_upload(l)) {
+    if (vf_cluster_is_upload(l) && l->n_disks > 0) {
+        char *vf_autofree storages = vf_cluster_describe_storages(l);
         vf_report_phase(im->reporter, im->vm_name, "prepare",
-                        "making %zu DataVolume%s in namespace \"%s\", class \"%s\"", l->n_disks,
-                        l->n_disks == 1 ? "" : "s", l->ns, l->storage->class_name);
+                        "making %zu DataVolume%s in namespace \"%s\", %s", l->n_disks,
+                        l->n_disks == 1 ? "" : "s", l->ns, storages);
     }
     for (size_t i = 0; i < l->n_disks && rc == 0; i++) {
         struct vf_cluster_disk *d = &l->disks[i];
@@ -229,16 +233,20 @@ static int prepare_all(struct vf_landing *landing, const struct vf_vm *vm, struc
         return rc;
     }
     l->owner.import = im->name;
-    init_disks(l, vm);
+    rc = init_disks(l, vm, err);
+    if (rc) {
+        return rc;
+    }
+    bool launch = vf_cluster_is_launch(l) && l->n_disks > 0; /* else there is nothing to copy */
     cJSON *documents = vf_json_new_array();
-    im->warned = vf_cluster_is_launch(l) && !dry_run; /* the worker warns of what the VM loses */
+    im->warned = launch && !dry_run; /* the worker warns of what the VM loses */
     rc = check_all(l, vm, documents, err);
     if (rc == 0 && dry_run) {
         im->documents = vf_take(documents);
         vf_report_info(im->reporter, im->vm_name,
                        "the API server and its webhooks accept this; nothing was made");
         rc = stop_here(err);
-    } else if (rc == 0 && vf_cluster_is_launch(l)) {
+    } else if (rc == 0 && launch) {
         rc = vf_cluster_launch(l, vm, err);
         l->whole = rc == 0;
         rc = rc ? rc : stop_here(err);
@@ -277,7 +285,7 @@ static int finish(struct vf_landing *landing, const struct vf_vm *vm, struct vf_
     struct vf_landing_cluster *l = (struct vf_landing_cluster *)landing;
     struct vf_import *im = landing->im;
     int rc = vf_cancel_check(im->cancel, err);
-    if (vf_cluster_is_upload(l)) {
+    if (vf_cluster_is_upload(l) && l->n_disks > 0) {
         vf_report_info(im->reporter, im->vm_name,
                        "the disks were checked on their way, by TLS and by their checksums; they "
                        "were not read back");

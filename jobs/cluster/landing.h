@@ -33,14 +33,21 @@ struct vf_cluster_disk {
     struct vf_disk_target target;
     struct vf_landing_cluster *landing;
     size_t index;
-    char *claim;         /* name of the claim, and of the DataVolume if there is one */
-    const char *label;   /* "Hard disk 1"; the copy's */
-    char *mount;         /* target CLAIM: device or folder */
-    uint64_t size_bytes; /* 0: not known yet */
-    char *uid;           /* of what was made for it: DataVolume or claim; NULL: nothing */
-    bool may_exist;      /* no uid: a create was sent, and its answer lost */
-    unsigned tries;      /* uploads that were begun */
-    bool in_doubt;       /* of an upload all was sent, and its answer lost */
+    char *claim;       /* name of the claim, and of the DataVolume if there is one */
+    const char *label; /* "Hard disk 1"; the copy's */
+    const struct vf_kube_storage *storage; /* of the landing's */
+    char *mount;                           /* target CLAIM: device or folder */
+    uint64_t size_bytes;                   /* 0: not known yet */
+    char *uid;      /* of what was made for it: DataVolume or claim; NULL: nothing */
+    bool may_exist; /* no uid: a create was sent, and its answer lost */
+    unsigned tries; /* uploads that were begun */
+    bool in_doubt;  /* of an upload all was sent, and its answer lost */
+};
+
+/* One kind of storage that disks were mapped to. */
+struct vf_cluster_storage {
+    char *class_name, *volume_mode, *access_mode; /* as wished for; NULL: the cluster's choice */
+    struct vf_kube_storage *storage;
 };
 
 struct vf_landing_cluster {
@@ -48,7 +55,8 @@ struct vf_landing_cluster {
     struct vf_kube_client *client; /* requests have cancels of their own; the clean-up has none */
     const char *ns;                /* the client's */
     struct vf_cdi_facts facts;
-    struct vf_kube_storage *storage;
+    struct vf_cluster_storage *storages; /* each asked for once */
+    size_t n_storages;
     struct vf_http *proxy; /* target UPLOAD; so the two below */
     char *proxy_url;
     enum vf_upload_coding coding;
@@ -64,7 +72,7 @@ struct vf_landing_cluster {
 
 /* landing_open.c */
 
-/* Client, namespace, storage: l->landing.im is set. */
+/* Client, namespace, what has to be served: l->landing.im is set. */
 int vf_cluster_landing_connect(struct vf_landing_cluster *l, struct vf_error **err);
 void vf_cluster_landing_release(struct vf_landing_cluster *l); /* all but l itself */
 bool vf_cluster_is_upload(const struct vf_landing_cluster *l);
@@ -80,6 +88,13 @@ int vf_cluster_check_machine(struct vf_landing_cluster *l, const struct vf_vm *v
                              struct vf_error **err);
 /* "disk 1 (Hard disk 2): ..." */
 int vf_cluster_wrap_disk(const struct vf_cluster_disk *d, int rc, struct vf_error **err);
+
+/* storages.c: d->storage, as the mapping tells of disk `i` of the VM. Errors name the disk. */
+int vf_cluster_choose_storage(struct vf_cluster_disk *d, const struct vf_vm *vm, size_t i,
+                              struct vf_error **err);
+void vf_cluster_storages_release(struct vf_landing_cluster *l);
+/* class "fast", or classes "fast", "slow": of all disks. Caller frees. */
+char *vf_cluster_describe_storages(const struct vf_landing_cluster *l);
 
 /* landing.c */
 

@@ -1,6 +1,4 @@
-/* What every landing in a cluster begins with: the client, the storage, and what the server would
- * say.
- */
+/* What every landing in a cluster begins with: the client, and what the server would say. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,12 +43,6 @@ int vf_cluster_landing_connect(struct vf_landing_cluster *l, struct vf_error **e
         rc = vf_cdi_fetch_facts(l->client, im->cancel, &l->facts, err);
     } else if (rc == 0 && c->handover == VF_IMPORT_ADOPT) {
         rc = vf_kube_check_resource(l->client, &vf_kube_data_volumes, "CDI", err);
-    }
-    if (rc == 0) {
-        struct vf_kube_storage_wish wish = {.class_name = im->options->storage_class,
-                                            .volume_mode = c->volume_mode,
-                                            .access_mode = c->access_mode};
-        rc = vf_kube_storage_fetch(l->client, &wish, im->cancel, &l->storage, err);
     }
     if (rc == 0 && vf_cluster_is_upload(l)) {
         rc = vf_upload_proxy_open(c, &l->facts, im->cancel, &l->proxy, &l->proxy_url, err);
@@ -137,7 +129,7 @@ void vf_cluster_landing_release(struct vf_landing_cluster *l)
     free(l->proxy_url);
     free(l->source_uuid);
     vf_cdi_facts_release(&l->facts);
-    vf_kube_storage_free(l->storage);
+    vf_cluster_storages_release(l);
     vf_kube_client_free(l->client);
     free(l->landing.place);
 }

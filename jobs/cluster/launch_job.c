@@ -15,11 +15,13 @@
 
 #define DISKS_PATH       "/vmferry/disks"
 #define TRUST_PATH       "/vmferry/trust"
+#define MAPPING_PATH     "/vmferry/mapping"
 #define TERMINATION_PATH "/dev/termination-log"
 
 #define PASSWORD_KEY "password"
 #define URL_KEY      "url"
 #define CA_KEY       "ca.pem"
+#define MAPPING_KEY  VF_WORKER_MAPPING_KEY
 
 /* A Job whose launcher died takes its Secret along when it goes. */
 #define TTL_S 3600
@@ -230,12 +232,8 @@ char **vf_worker_args(const struct vf_worker_plan *p)
     add(&a, "to", "pvc:" DISKS_PATH);
     add(&a, "namespace", p->ns);
     add(&a, "storage-class", p->storage);
-    add(&a, "volume-mode", c->volume_mode);
-    add(&a, "access-mode", c->access_mode);
-    add(&a, "disk-bus", o->disk_bus);
-    for (const char *const *rule = o->networks; rule && *rule; rule++) {
-        add(&a, "network", *rule);
-    }
+    add(&a, "mapping", p->mapping ? MAPPING_PATH "/" MAPPING_KEY : NULL);
+    add(&a, "check", "none"); /* it was judged out here */
     add(&a, "handover", c->handover == VF_IMPORT_ADOPT ? "adopt" : "claim");
     add_flag(&a, "start", c->start);
     add_number(&a, "cluster-timeout", c->where.timeout_s);
@@ -296,12 +294,13 @@ static void add_mount(cJSON *mounts, const char *name, const char *path, bool re
 static void add_mounts(cJSON *container, const struct vf_worker_plan *p)
 {
     cJSON *mounts = vf_json_add_array(container, "volumeMounts");
-    cJSON *devices = p->block ? vf_json_add_array(container, "volumeDevices") : NULL;
+    cJSON *devices = NULL;
     for (size_t i = 0; i < p->n_claims; i++) {
         char *vf_autofree name = vf_xasprintf("disk-%zu", i);
         char *vf_autofree path =
             vf_xasprintf(DISKS_PATH "/disk-%u", p->numbers ? p->numbers[i] : (unsigned)i);
-        if (devices) {
+        if (p->blocks && p->blocks[i]) {
+            devices = devices ? devices : vf_json_add_array(container, "volumeDevices");
             cJSON *device = vf_json_append_object(devices);
             vf_json_add_string(device, "name", name);
             vf_json_add_string(device, "devicePath", path);
@@ -312,6 +311,9 @@ static void add_mounts(cJSON *container, const struct vf_worker_plan *p)
     add_mount(mounts, "tmp", "/tmp", false);
     if (p->ca_pem) {
         add_mount(mounts, "trust", TRUST_PATH, true);
+    }
+    if (p->mapping) {
+        add_mount(mounts, "mapping", MAPPING_PATH, true);
     }
 }
 
@@ -368,6 +370,18 @@ static void add_container(cJSON *spec, const struct vf_worker_plan *p)
                           "ALL");
 }
 
+static void add_file_of_secret(cJSON *volumes, const char *name, const char *secret_name,
+                               const char *key)
+{
+    cJSON *volume = vf_json_append_object(volumes);
+    vf_json_add_string(volume, "name", name);
+    cJSON *secret = vf_json_add_object(volume, "secret");
+    vf_json_add_string(secret, "secretName", secret_name);
+    cJSON *item = vf_json_append_object(vf_json_add_array(secret, "items"));
+    vf_json_add_string(item, "key", key);
+    vf_json_add_string(item, "path", key);
+}
+
 static void add_volumes(cJSON *spec, const struct vf_worker_plan *p)
 {
     cJSON *volumes = vf_json_add_array(spec, "volumes");
@@ -382,13 +396,10 @@ static void add_volumes(cJSON *spec, const struct vf_worker_plan *p)
     vf_json_add_string(tmp, "name", "tmp");
     vf_json_add_string(vf_json_add_object(tmp, "emptyDir"), "sizeLimit", "64Mi");
     if (p->ca_pem) {
-        cJSON *trust = vf_json_append_object(volumes);
-        vf_json_add_string(trust, "name", "trust");
-        cJSON *secret = vf_json_add_object(trust, "secret");
-        vf_json_add_string(secret, "secretName", p->secret);
-        cJSON *item = vf_json_append_object(vf_json_add_array(secret, "items"));
-        vf_json_add_string(item, "key", CA_KEY);
-        vf_json_add_string(item, "path", CA_KEY);
+        add_file_of_secret(volumes, "trust", p->secret, CA_KEY);
+    }
+    if (p->mapping) {
+        add_file_of_secret(volumes, "mapping", p->secret, MAPPING_KEY);
     }
 }
 
@@ -464,7 +475,8 @@ cJSON *vf_worker_build_job(const struct vf_worker_plan *p)
 
 bool vf_worker_needs_secret(const struct vf_worker_plan *p)
 {
-    return p->ca_pem || p->options->kind != VF_IMPORT_VSPHERE || p->options->vsphere.password;
+    return p->ca_pem || p->mapping || p->options->kind != VF_IMPORT_VSPHERE ||
+           p->options->vsphere.password;
 }
 
 cJSON *vf_worker_build_secret(const struct vf_worker_plan *p, const char *job_uid)
@@ -495,5 +507,6 @@ cJSON *vf_worker_build_secret(const struct vf_worker_plan *p, const char *job_ui
         vf_json_add_string(data, PASSWORD_KEY, vf_secret_reveal(o->vsphere.password));
     }
     vf_json_add_string(data, CA_KEY, p->ca_pem);
+    vf_json_add_string(data, MAPPING_KEY, p->mapping);
     return secret;
 }

@@ -35,15 +35,20 @@
 /* Who the disks' files belong to in KubeVirt. */
 #define VF_WORKER_UID 107
 
+/* What of the worker's Secret is none. */
+#define VF_WORKER_MAPPING_KEY "mapping.yaml"
+
 struct vf_worker_plan {
     const struct vf_import_options *options;      /* of the launcher */
     const struct vf_migration_options *migration; /* what holds them, of a warm one; else NULL */
     const struct vf_owner *owner;                 /* `import` is the VM's name */
     const char *ns;
     const char *vm;      /* reference at the source; NULL: options->path says what */
-    const char *storage; /* class of the claims */
-    bool block;          /* volume mode of the claims */
+    const char *storage; /* class of claims that the mapping names none for, so that the worker
+                            finds the same default; NULL: there is none */
+    const char *mapping; /* YAML text of a mapping file; NULL: nothing is told */
     const char *const *claims;
+    const bool *blocks;      /* which of them are block devices; NULL: none */
     const unsigned *numbers; /* the N of PATH/disk-N for each; NULL: as they come */
     size_t n_claims;
     const char *image;

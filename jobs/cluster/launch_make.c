@@ -13,7 +13,8 @@
 #include "importer/kube/resources.h"
 
 /* A Secret takes 1 MiB; a bundle of all public roots is a quarter of that. */
-#define MAX_CA_BYTES (512u << 10)
+#define MAX_CA_BYTES      (512u << 10)
+#define MAX_MAPPING_BYTES (384u << 10)
 
 /* --- what cannot work -------------------------------------------------------------------- */
 
@@ -79,13 +80,55 @@ static int fetch_ca(struct vf_launch *la, struct vf_error **err)
     return 0;
 }
 
+static bool tells_something(const struct vf_mapping *m)
+{
+    cJSON *tree = m ? vf_mapping_encode(m) : NULL;
+    bool any = tree && tree->child;
+    cJSON_Delete(tree);
+    return any;
+}
+
+/* All of it goes along: the worker's look at the VM is to be the same. */
+static int write_mapping(struct vf_launch *la, struct vf_error **err)
+{
+    const struct vf_mapping *m = la->im->options->mapping;
+    int rc = tells_something(m) ? vf_mapping_print(m, &la->mapping, err) : 0;
+    size_t len = rc == 0 && la->mapping ? strlen(la->mapping) : 0;
+    if (len > MAX_MAPPING_BYTES) {
+        vf_error_set(err, VF_SPACE,
+                     "the mapping, with its templates and its table of guest operating systems, "
+                     "has %zu bytes; the Secret of a Job takes %u of it",
+                     len, MAX_MAPPING_BYTES);
+        vf_error_hint(err,
+                      "leave out rows and templates that this VM does not need, or use --to "
+                      "%s",
+                      la->migration ? "dir:PATH" : "upload");
+        return VF_SPACE;
+    }
+    la->plan.mapping = la->mapping;
+    return rc;
+}
+
+/* Class of the disks that the mapping names none for: the cluster's default, as it is now. */
+static const char *default_class(const struct vf_launch *la, const struct vf_vm *vm)
+{
+    for (size_t i = 0; i < la->l->n_disks; i++) {
+        if (!vf_mapping_storage_of(la->im->options->mapping, vm, i).storage_class) {
+            return la->l->disks[i].storage->class_name;
+        }
+    }
+    return NULL;
+}
+
 int vf_launch_plan(struct vf_launch *la, const struct vf_vm *vm, struct vf_error **err)
 {
     struct vf_landing_cluster *l = la->l;
     const struct vf_import_options *o = la->im->options;
     la->claims = vf_xcalloc(l->n_disks + 1, sizeof *la->claims);
     la->numbers = vf_xcalloc(l->n_disks + 1, sizeof *la->numbers);
+    la->blocks = vf_xcalloc(l->n_disks + 1, sizeof *la->blocks);
     for (size_t i = 0; i < l->n_disks; i++) {
+        la->blocks[i] = strcmp(l->disks[i].storage->volume_mode, VF_VOLUME_MODE_BLOCK) == 0;
         la->claims[i] = l->disks[i].claim;
         la->numbers[i] = (unsigned)l->disks[i].index;
     }
@@ -95,8 +138,8 @@ int vf_launch_plan(struct vf_launch *la, const struct vf_vm *vm, struct vf_error
         .owner = &l->owner,
         .ns = l->ns,
         .vm = vm->moref ? vm->moref : o->vm,
-        .storage = l->storage->class_name,
-        .block = strcmp(l->storage->volume_mode, VF_VOLUME_MODE_BLOCK) == 0,
+        .storage = default_class(la, vm),
+        .blocks = la->blocks,
         .claims = la->claims,
         .numbers = la->numbers,
         .n_claims = l->n_disks,
@@ -105,6 +148,7 @@ int vf_launch_plan(struct vf_launch *la, const struct vf_vm *vm, struct vf_error
     int rc = check_source(la, err);
     rc = rc ? rc : find_image(la, err);
     rc = rc ? rc : fetch_ca(la, err);
+    rc = rc ? rc : write_mapping(la, err);
     if (rc == 0 && vf_worker_needs_secret(&la->plan)) {
         char *vf_autofree job = vf_worker_name_of(&la->plan);
         rc = vf_worker_secret_name(job, &la->secret_name, err);
@@ -132,7 +176,9 @@ static void hide_values(cJSON *secret)
     const cJSON *item;
     cJSON_ArrayForEach(item, data)
     {
-        vf_json_add_string(shown, item->string, "(not shown)");
+        bool secret_value = strcmp(item->string, VF_WORKER_MAPPING_KEY) != 0;
+        vf_json_add_string(shown, item->string,
+                           secret_value ? "(not shown)" : cJSON_GetStringValue(item));
     }
     vf_json_delete_wiped(data);
 }
@@ -301,7 +347,9 @@ void vf_launch_release(struct vf_launch *la)
     cJSON_Delete(la->job);
     free(la->claims);
     free(la->numbers);
+    free(la->blocks);
     free(la->secret_name);
     free(la->secret_uid);
     free(la->ca_pem);
+    free(la->mapping);
 }

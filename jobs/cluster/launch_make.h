@@ -16,7 +16,8 @@ struct vf_launch {
     struct vf_worker_plan plan;
     const char **claims;
     unsigned *numbers;
-    char *secret_name, *ca_pem;
+    bool *blocks;
+    char *secret_name, *ca_pem, *mapping;
     cJSON *job;       /* as the server made it; NULL: not made */
     char *secret_uid; /* NULL: not made */
     struct vf_worker_run run;

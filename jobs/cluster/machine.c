@@ -22,7 +22,7 @@ struct claim_facts {
 
 static void planned(const struct vf_cluster_disk *d, struct claim_facts *f)
 {
-    const struct vf_kube_storage *s = d->landing->storage;
+    const struct vf_kube_storage *s = d->storage;
     *f = (struct claim_facts){.storage_class = vf_xstrdup(s->class_name),
                               .volume_mode = vf_xstrdup(s->volume_mode),
                               .access_mode = vf_xstrdup(s->access_mode)};
@@ -85,17 +85,16 @@ static int build(struct vf_landing_cluster *l, const struct vf_vm *vm,
                  const struct vf_manifest_disk *disks, cJSON **ret_object, struct vf_error **err)
 {
     struct vf_import *im = l->landing.im;
-    struct vf_manifest_options mo = {.name = im->name,
-                                     .namespace_name = l->ns,
-                                     .source = im->source,
-                                     .disk_bus = im->options->disk_bus,
-                                     .networks = &im->networks,
-                                     .handover = im->options->cluster.handover == VF_IMPORT_ADOPT
-                                                     ? VF_HANDOVER_ADOPT
-                                                     : VF_HANDOVER_CLAIM,
-                                     .vm_only = true,
-                                     .disks = disks,
-                                     .n_disks = vm->n_disks};
+    struct vf_manifest_options mo = {
+        .name = im->name,
+        .namespace_name = l->ns,
+        .mapping = im->options->mapping,
+        .source = im->source,
+        .handover = im->options->cluster.handover == VF_IMPORT_ADOPT ? VF_HANDOVER_ADOPT
+                                                                     : VF_HANDOVER_CLAIM,
+        .vm_only = true,
+        .disks = disks,
+        .n_disks = vm->n_disks};
     struct vf_manifests m = {0};
     int rc = vf_manifests_build(vm, &mo, &m, err);
     for (size_t i = 0; rc == 0 && !im->warned && i < m.concerns.n_items; i++) {

@@ -22,7 +22,7 @@ int vf_cluster_check_networks(const struct vf_landing_cluster *l, const struct v
 {
     const struct vf_import *im = l->landing.im;
     struct vf_network_choice *choices = NULL;
-    int rc = vf_network_map_resolve(&im->networks, vm, &choices, err);
+    int rc = vf_network_map_resolve(vf_import_networks(im), vm, &choices, err);
     for (size_t i = 0; i < vm->n_nics && rc == 0; i++) {
         const struct vf_network_choice *c = &choices[i];
         if (!c->attachment || (c->guessed && !im->options->cluster.start)) {

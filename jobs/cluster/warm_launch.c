@@ -36,6 +36,7 @@ static int open_source(struct warm_launch *w, struct vf_error **err)
 {
     struct vf_import *im = &w->im;
     const struct vf_source_vm_options options = {.vsphere = &im->options->vsphere,
+                                                 .mapping = im->options->mapping,
                                                  .vm = im->options->vm,
                                                  .reporter = im->reporter,
                                                  .cancel = im->cancel};
@@ -78,7 +79,6 @@ static int check_guard(struct warm_launch *w, struct vf_error **err)
     const struct vf_guard_env env = {.client = w->l.client,
                                      .ns = w->l.ns,
                                      .owner = &w->l.owner,
-                                     .storage = w->l.storage,
                                      .reporter = w->im.reporter,
                                      .vm = w->im.vm_name,
                                      .cancel = w->im.cancel};
@@ -153,6 +153,7 @@ static int assign_claims(struct warm_launch *w, struct vf_error **err)
         numbers[i] = w->made[i] ? claims.claims[claim_of[i]].number
                                 : vf_warm_claims_free_number(&claims, numbers, i);
         init_disk(w, i, numbers[i]);
+        rc = rc ? rc : vf_cluster_choose_storage(&w->l.disks[i], vm, i, err);
         if (w->made[i] && claims.claims[claim_of[i]].deleted && rc == 0) {
             rc = vf_error_set(err, VF_CONFLICT, "claim \"%s\" is being deleted",
                               w->l.disks[i].claim);
@@ -414,15 +415,6 @@ static int run(struct warm_launch *w, struct vf_error **err)
 
 /* --- beginning and end ------------------------------------------------------------------- */
 
-static int read_networks(struct vf_import *im, struct vf_error **err)
-{
-    int rc = 0;
-    for (const char *const *rule = im->options->networks; rule && *rule && rc == 0; rule++) {
-        rc = vf_network_map_add(&im->networks, *rule, err);
-    }
-    return rc;
-}
-
 static void release(struct warm_launch *w)
 {
     struct vf_import *im = &w->im;
@@ -443,7 +435,6 @@ static void release(struct warm_launch *w)
     free(im->name);
     free(im->vm_name);
     free(im->source);
-    vf_network_map_release(&im->networks);
 }
 
 int vf_migration_launch(const struct vf_migration_options *options, struct vf_reporter *reporter,
@@ -455,8 +446,9 @@ int vf_migration_launch(const struct vf_migration_options *options, struct vf_re
     w.l.landing.im = &w.im;
     w.la = (struct vf_launch){.l = &w.l, .im = &w.im, .migration = options};
     w.im.cancel = vf_cancel_new(cancel);
-    int rc = w.im.cancel ? read_networks(&w.im, &e)
-                         : vf_error_set(&e, VF_INTERNAL, "no descriptor left");
+    const struct vf_mapping *mapping = options->import.mapping;
+    int rc = w.im.cancel ? 0 : vf_error_set(&e, VF_INTERNAL, "no descriptor left");
+    rc = rc || !mapping ? rc : vf_mapping_check(mapping, &e);
     rc = rc ? rc : run(&w, &e);
     char *vf_autofree place =
         rc ? NULL : vf_xasprintf("VirtualMachine \"%s\" in namespace \"%s\"", w.im.name, w.l.ns);

@@ -81,9 +81,8 @@ static int init_disks(struct cluster_target *t, const struct vf_vm *vm,
         d->label = t->base.im->copies && i < t->base.im->n_copies ? t->base.im->copies[i].name : "";
         d->size_bytes = vm->disks[i].capacity_bytes;
         vf_cluster_claim_target_init(d);
-        if (k->deleted) {
-            rc = vf_error_set(err, VF_CONFLICT, "claim \"%s\" is being deleted", k->name);
-        }
+        rc = k->deleted ? vf_error_set(err, VF_CONFLICT, "claim \"%s\" is being deleted", k->name)
+                        : vf_cluster_choose_storage(d, vm, i, err);
     }
     free(claim_of);
     return rc;
@@ -181,7 +180,6 @@ static void make_guard(struct cluster_target *t)
     const struct vf_guard_env env = {.client = t->l.client,
                                      .ns = t->l.ns,
                                      .owner = &t->l.owner,
-                                     .storage = t->l.storage,
                                      .reporter = im->reporter,
                                      .vm = im->vm_name,
                                      .cancel = im->cancel};
@@ -313,12 +311,13 @@ static int open_disk(struct vf_warm_target *base, size_t index, uint64_t size_by
 static int guard(struct vf_warm_target *base, const struct vf_checkpoint *c, struct vf_error **err)
 {
     struct cluster_target *t = target_of(base);
-    const char **names = vf_xcalloc(t->l.n_disks + 1, sizeof *names);
+    struct vf_guard_claim *claims = vf_xcalloc(t->l.n_disks + 1, sizeof *claims);
     for (size_t i = 0; i < t->l.n_disks; i++) {
-        names[i] = t->l.disks[i].claim;
+        claims[i] =
+            (struct vf_guard_claim){.name = t->l.disks[i].claim, .storage = t->l.disks[i].storage};
     }
-    int rc = vf_guard_take(t->guard, names, t->l.n_disks, c, err);
-    free(names);
+    int rc = vf_guard_take(t->guard, claims, t->l.n_disks, c, err);
+    free(claims);
     return rc;
 }
 

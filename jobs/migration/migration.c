@@ -25,13 +25,14 @@ static int init_world(struct vf_real_world *r, const struct vf_migration_options
         return vf_error_set(err, VF_INTERNAL, "cannot start a thread");
     }
     r->im.reporter = r->im.env.reporter = vf_watch_reporter(r->watch);
-    return vf_import_read_networks(&r->im, err);
+    return options->import.mapping ? vf_mapping_check(options->import.mapping, err) : 0;
 }
 
 static int open_source(struct vf_real_world *r, struct vf_error **err)
 {
     const struct vf_migration_options *o = r->options;
     struct vf_source_vm_options so = {.vsphere = &o->import.vsphere,
+                                      .mapping = o->import.mapping,
                                       .vm = o->import.vm,
                                       .no_quiesce = o->import.no_quiesce,
                                       .hard_power_off = o->hard_power_off,

@@ -58,6 +58,7 @@ int vf_source_vm_open(const struct vf_source_vm_options *options, struct vf_sour
     vf_vm_init(&s->vm);
     s->reporter = options->reporter;
     s->cancel = options->cancel;
+    s->mapping = options->mapping;
     s->quiesce = !options->no_quiesce;
     s->hard_power_off = options->hard_power_off;
     s->shutdown_timeout_ms =
@@ -70,6 +71,7 @@ int vf_source_vm_open(const struct vf_source_vm_options *options, struct vf_sour
         vf_source_vm_free(s);
         return rc;
     }
+    vf_mapping_set_aside(s->mapping, &s->vm);
     s->seen_on = s->vm.power == VF_POWER_ON;
     s->mark = vf_xasprintf("[vmferry: vm %s]", identity(&s->vm));
     s->description = vf_xasprintf("made by vmferry to copy the disks while the VM runs; removed by "
@@ -125,6 +127,7 @@ int vf_source_vm_look(struct vf_source_vm *s, struct vf_error **err)
     }
     vf_vm_release(&s->vm);
     s->vm = fresh;
+    vf_mapping_set_aside(s->mapping, &s->vm);
     s->seen_on = s->seen_on || fresh.power == VF_POWER_ON;
     if (s->taken.has_frozen) {
         vf_snapshot_carry_live_facts(&s->taken.frozen, &s->vm);
@@ -263,6 +266,7 @@ int vf_source_vm_adopt_snapshot(struct vf_source_vm *s, const char *moref, struc
         return rc;
     }
     adopted.has_frozen = true;
+    vf_mapping_set_aside(s->mapping, &adopted.frozen);
     vf_snapshot_carry_live_facts(&adopted.frozen, &s->vm);
     vf_snapshot_taken_release(&s->taken);
     s->taken = adopted;
@@ -293,6 +297,7 @@ int vf_source_vm_take_snapshot(struct vf_source_vm *s, struct vf_error **err)
     const struct vf_snapshot_take take = {.vs = s->vs,
                                           .reporter = s->reporter,
                                           .vm = &s->vm,
+                                          .mapping = s->mapping,
                                           .name = name,
                                           .description = s->description,
                                           .quiesce = s->quiesce && s->vm.power == VF_POWER_ON,

@@ -16,12 +16,15 @@
 #include <vmferry/event.h>
 #include <vmferry/vm.h>
 
+#include "converters/vm/mapping.h"
 #include "importer/vsphere/cbt.h"
 #include "importer/vsphere/vsphere.h"
 
 #define VF_MIGRATION_SNAPSHOT_PREFIX "vmferry-warm-"
 
 struct vf_source_vm_options {
+    const struct vf_mapping *mapping; /* borrowed; what it does not copy is set aside in every view;
+                                         NULL: all is copied */
     const struct vf_vsphere_options *vsphere;
     const char *vm;               /* name or moref */
     bool no_quiesce;              /* of precopy snapshots; the last one's guest is off */

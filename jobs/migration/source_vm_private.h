@@ -9,6 +9,7 @@ struct vf_source_vm {
     struct vf_vsphere *vs;
     struct vf_reporter *reporter;
     const struct vf_cancel *cancel;
+    const struct vf_mapping *mapping;
     bool quiesce, hard_power_off;
     int64_t shutdown_timeout_ms;
 

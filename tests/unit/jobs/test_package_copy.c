@@ -71,7 +71,7 @@ struct fixture {
     struct vf_disk_copy copies[N_DISKS];
 };
 
-static int prepare(void *opaque, const struct vf_ovf *ovf, struct vf_disk_copy **ret_copies,
+static int prepare(void *opaque, struct vf_ovf *ovf, struct vf_disk_copy **ret_copies,
                    struct vf_error **err)
 {
     struct fixture *f = opaque;

@@ -80,7 +80,6 @@ static struct vf_guard *begin(struct vf_kube_storage **ret_storage)
     const struct vf_guard_env env = {.client = real.client,
                                      .ns = real.ns,
                                      .owner = &owner,
-                                     .storage = *ret_storage,
                                      .reporter = &events.reporter,
                                      .vm = "Web",
                                      .timeout_ms = timeout ? atoi(timeout) * INT64_C(1000) : 0};
@@ -97,8 +96,12 @@ static void take(unsigned times)
     struct vf_guard *g = begin(&storage);
     int rc = 0;
     build_checkpoint(&c, claims, n);
+    struct vf_guard_claim guarded[MAX_CLAIMS];
+    for (size_t i = 0; i < n; i++) {
+        guarded[i] = (struct vf_guard_claim){.name = claims[i], .storage = storage};
+    }
     for (unsigned i = 0; i < times && rc == 0; i++) {
-        rc = vf_guard_take(g, claims, n, &c, &real.err);
+        rc = vf_guard_take(g, guarded, n, &c, &real.err);
     }
     vf_checkpoint_release(&c);
     vf_guard_free(g);

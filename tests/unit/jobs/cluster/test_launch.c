@@ -176,13 +176,13 @@ static void init_import(struct fixture *f)
         .landing = {.im = &f->im},
         .client = f->kube.client,
         .ns = "prod",
-        .storage = &f->storage,
         .owner = {.import = "web01", .source_vm = "Web 01", .source_uuid = "u-1"},
         .disks = f->disks,
         .n_disks = 2};
     for (size_t i = 0; i < 2; i++) {
         f->disks[i] = (struct vf_cluster_disk){.landing = &f->l,
                                                .index = i,
+                                               .storage = &f->storage,
                                                .claim = names[i],
                                                .label = i ? "Hard disk 2" : "Hard disk 1",
                                                .size_bytes = 1ull << 30};

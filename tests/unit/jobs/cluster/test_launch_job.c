@@ -12,6 +12,7 @@
 #include "importer/base/mem.h"
 #include "importer/base/secret.h"
 #include "jobs/cli/command.h"
+#include "jobs/cli/mapping_args.h"
 #include "jobs/cli/options.h"
 
 struct fixture {
@@ -157,21 +158,17 @@ static void test_worker_args__of_a_url_name_the_variable(void **state)
 /* Everything that can be told the worker, with values that are not the defaults. */
 static void tell_all(struct fixture *f)
 {
-    static const char *const networks[] = {"VM Network=pod", "dvs=other/nad", NULL};
     struct vf_import_options *o = &f->options;
-    o->networks = networks;
     o->cluster.where.timeout_s = 30;
     o->no_quiesce = true;
     o->parallel_disks = 7;
     o->threads = 9;
-    o->disk_bus = "sata";
     o->vsphere.http =
         (struct vf_http_options){.thumbprint = "AA", .insecure = true, .proxy = "http://p:1"};
-    o->cluster.volume_mode = "Block";
-    o->cluster.access_mode = "ReadWriteMany";
     o->cluster.handover = VF_IMPORT_CLAIM;
     o->cluster.start = true;
     f->plan.ca_pem = "PEM";
+    f->plan.mapping = "kind: Mapping\n";
     f->plan.debug = true;
 }
 
@@ -197,6 +194,7 @@ static const struct {
     {"vddk-image", "of transport cdi, which takes no Job"},
     {"worker-image", "it runs from it"},
     {"worker-account", "it has it"},
+    {"skip-check", "the launcher has judged"},
     {"quiet", "its events are the launcher's"},
     {"help", "runs nothing"},
 };
@@ -224,6 +222,17 @@ static const char *why_kept_back(const char *name)
     return NULL;
 }
 
+/* All but the file itself, and the class that the launcher found to be the default, are in it. */
+static bool is_of_mapping(const char *name)
+{
+    for (size_t i = 0; i < VF_N_MAPPING_OPTIONS; i++) {
+        if (strcmp(vf_mapping_options[i].name, name) == 0) {
+            return strcmp(name, "mapping") != 0 && strcmp(name, "storage-class") != 0;
+        }
+    }
+    return false;
+}
+
 /* Whoever gives the command a new option decides here what the worker is told of it. */
 static void expect_all_told(const struct vf_worker_plan *plan, const char *name_of_command)
 {
@@ -232,7 +241,7 @@ static void expect_all_told(const struct vf_worker_plan *plan, const char *name_
     for (size_t g = 0; g < command->n_groups; g++) {
         for (size_t i = 0; i < command->groups[g].n_options; i++) {
             const char *name = command->groups[g].options[i].name;
-            const char *why = why_kept_back(name);
+            const char *why = is_of_mapping(name) ? "in the mapping" : why_kept_back(name);
             if (is_told(args, name) == (why != NULL)) {
                 fail_msg("--%s is %s", name, why ? why : "not told");
             }
@@ -426,11 +435,19 @@ static void test_worker_job__mounts_claims_as_they_are(void **state)
     assert_null(at(job, CONTAINER "volumeDevices"));
     cJSON_Delete(job);
 
-    f->plan.block = true;
+    f->plan.blocks = (const bool[]){true, true};
     job = vf_worker_build_job(&f->plan);
     expect_json(job, CONTAINER "volumeDevices.1",
                 "{\"name\":\"disk-1\",\"devicePath\":\"/vmferry/disks/disk-1\"}");
     expect_json(job, CONTAINER "volumeMounts", "[{\"name\":\"tmp\",\"mountPath\":\"/tmp\"}]");
+    cJSON_Delete(job);
+
+    f->plan.blocks = (const bool[]){false, true}; /* disks may be of several kinds of storage */
+    job = vf_worker_build_job(&f->plan);
+    expect_json(job, CONTAINER "volumeDevices",
+                "[{\"name\":\"disk-1\",\"devicePath\":\"/vmferry/disks/disk-1\"}]");
+    expect_json(job, CONTAINER "volumeMounts.0",
+                "{\"name\":\"disk-0\",\"mountPath\":\"/vmferry/disks/disk-0\"}");
     cJSON_Delete(job);
 }
 

@@ -56,12 +56,12 @@ static int make(struct world *w, const struct vf_test_route *routes)
     l->landing.im = &w->im;
     l->client = w->script.kube.client;
     l->ns = "prod";
-    l->storage = &w->storage;
     l->owner = (struct vf_owner){.import = "web01", .source_uuid = "mine"};
     l->disks = &w->disk;
     l->n_disks = 1;
     l->keep = true;
     w->disk.landing = l;
+    w->disk.storage = &w->storage;
     w->disk.claim = vf_xstrdup("web01-disk-0");
     w->disk.size_bytes = 1 << 20;
     w->vm_disk = (struct vf_vm_disk){.capacity_bytes = 1 << 20};

@@ -56,6 +56,7 @@ struct fixture {
     struct vf_test_events events;
     char *dir; /* where the claims are mounted */
     struct vf_import_options options;
+    struct vf_mapping mapping;
     struct vf_vm vm;
     struct vf_vm_disk disks[MAX_DISKS];
     struct vf_error *err;
@@ -135,7 +136,8 @@ static bool is_there(struct fixture *f, const char *collection, const char *name
 
 static int setup(void **state)
 {
-    static char name[] = "Web01", uuid[] = "u-1", label[] = "Hard disk";
+    static char name[] = "Web01", uuid[] = "u-1", label[] = "Hard disk", class_name[] = "fast",
+                mode[] = "Filesystem";
     struct fixture *f = vf_xcalloc(1, sizeof *f);
     vf_test_events_init(&f->events);
     vf_test_world_start(&f->w);
@@ -146,10 +148,10 @@ static int setup(void **state)
         .name = "web01",
         .target = VF_TO_CLAIM,
         .to_path = f->dir,
-        .storage_class = "fast",
         .cluster = {.where = {.kubeconfig = f->w.kubeconfig, .timeout_s = 1},
-                    .volume_mode = "Filesystem",
-                    .handover = VF_IMPORT_CLAIM}};
+                    .handover = VF_IMPORT_CLAIM},
+        .mapping = &f->mapping};
+    f->mapping = (struct vf_mapping){.storage_class = class_name, .volume_mode = mode};
     cJSON *class = vf_json_new_object();
     vf_json_add_string(vf_json_add_object(class, "metadata"), "name", "fast");
     vf_json_add_string(class, "provisioner", "driver");
