@@ -307,6 +307,7 @@ static void parser_release(struct ovf_parser *p)
     }
     free(p->disks);
     free(p->items);
+    free(p->keys);
     free(p->configuration);
 }
 

@@ -8,9 +8,12 @@
 #include "importer/base/mem.h"
 #include "importer/base/xml.h"
 
+/* vSphere's, so that the key of a NIC is none of a disk's, which is its place. */
+#define FIRST_NIC_KEY 4000
+
 /* OVF 2 has StorageItem and EthernetPortItem beside Item, of the same child names in namespaces of
  * their own: so children are found by local name. */
-static char *item_text(const xmlNode *item, const char *name)
+char *ovf_item_text(const xmlNode *item, const char *name)
 {
     char *text = vf_xml_child_text(item, NULL, name);
     if (text && !*text) {
@@ -20,29 +23,29 @@ static char *item_text(const xmlNode *item, const char *name)
     return text;
 }
 
-static bool item_number(const xmlNode *item, const char *name, uint64_t *ret)
+bool ovf_item_number(const xmlNode *item, const char *name, uint64_t *ret)
 {
-    char *vf_autofree text = item_text(item, name);
+    char *vf_autofree text = ovf_item_text(item, name);
     return text && ovf_parse_number(text, ret);
 }
 
-static int32_t item_small_number(const xmlNode *item, const char *name, int32_t otherwise)
+int32_t ovf_item_small_number(const xmlNode *item, const char *name, int32_t otherwise)
 {
     uint64_t v;
-    return item_number(item, name, &v) && v <= INT16_MAX ? (int32_t)v : otherwise;
+    return ovf_item_number(item, name, &v) && v <= INT16_MAX ? (int32_t)v : otherwise;
 }
 
 static uint64_t item_type(const xmlNode *item)
 {
     uint64_t v = 0;
-    return item_number(item, "ResourceType", &v) ? v : 0;
+    return ovf_item_number(item, "ResourceType", &v) ? v : 0;
 }
 
 /* InstanceId is how drafts of the standard spelled it. */
-static char *item_instance(const xmlNode *item)
+char *ovf_item_instance(const xmlNode *item)
 {
-    char *id = item_text(item, "InstanceID");
-    return id ? id : item_text(item, "InstanceId");
+    char *id = ovf_item_text(item, "InstanceID");
+    return id ? id : ovf_item_text(item, "InstanceId");
 }
 
 /* An item with a bound "min" or "max" limits what a person may choose (DSP0243, section 8.4). */
@@ -71,10 +74,10 @@ static bool list_has(const char *list, const char *id)
     return false;
 }
 
-static xmlNode **find_item(const struct ovf_parser *p, const char *instance)
+xmlNode **ovf_find_item(const struct ovf_parser *p, const char *instance)
 {
     for (size_t i = 0; instance && i < p->n_items; i++) {
-        char *vf_autofree other = item_instance(p->items[i]);
+        char *vf_autofree other = ovf_item_instance(p->items[i]);
         if (other && strcmp(other, instance) == 0) {
             return &p->items[i];
         }
@@ -95,8 +98,8 @@ static int collect_items(struct ovf_parser *p, bool of_configuration, struct vf_
             (configuration && (!p->configuration || !list_has(configuration, p->configuration)))) {
             continue;
         }
-        char *vf_autofree instance = item_instance(n);
-        xmlNode **old = of_configuration ? find_item(p, instance) : NULL;
+        char *vf_autofree instance = ovf_item_instance(n);
+        xmlNode **old = of_configuration ? ovf_find_item(p, instance) : NULL;
         if (old) {
             *old = n;
             continue;
@@ -110,14 +113,25 @@ static int collect_items(struct ovf_parser *p, bool of_configuration, struct vf_
     return 0;
 }
 
+/* "hertz * 10^6", "MHz": what VMware and VirtualBox write. */
+static bool counts_megahertz(const xmlNode *item)
+{
+    char *vf_autofree units = ovf_item_text(item, "AllocationUnits");
+    return !units || strcasestr(units, "10^6") || strcasestr(units, "megahertz") ||
+           strcasecmp(units, "MHz") == 0;
+}
+
 static int parse_cpu(struct vf_vm *vm, const xmlNode *item, struct vf_error **err)
 {
     uint64_t n;
-    if (!item_number(item, "VirtualQuantity", &n) || n == 0 || n > OVF_MAX_CPUS) {
+    if (!ovf_item_number(item, "VirtualQuantity", &n) || n == 0 || n > OVF_MAX_CPUS) {
         return vf_error_set(err, VF_RANGE, "the number of CPUs is absent or absurd");
     }
     vm->cpus = (uint32_t)n;
-    if (item_number(item, "CoresPerSocket", &n)) {
+    if (counts_megahertz(item)) {
+        ovf_parse_allocation(&vm->cpu_allocation, item, 1, 1000 * n);
+    }
+    if (ovf_item_number(item, "CoresPerSocket", &n)) {
         if (n == 0 || n > OVF_MAX_CPUS) {
             return vf_error_set(err, VF_RANGE, "the number of cores per socket is absurd");
         }
@@ -128,24 +142,25 @@ static int parse_cpu(struct vf_vm *vm, const xmlNode *item, struct vf_error **er
 
 static int parse_memory(struct vf_vm *vm, const xmlNode *item, struct vf_error **err)
 {
-    char *vf_autofree units = item_text(item, "AllocationUnits");
+    char *vf_autofree units = ovf_item_text(item, "AllocationUnits");
     uint64_t factor;
     int rc = vf_ovf_parse_units(units, &factor, err);
     if (rc) {
         return rc;
     }
     uint64_t n;
-    if (!item_number(item, "VirtualQuantity", &n) || __builtin_mul_overflow(n, factor, &n) ||
+    if (!ovf_item_number(item, "VirtualQuantity", &n) || __builtin_mul_overflow(n, factor, &n) ||
         n < OVF_MIN_MEMORY_BYTES || n > OVF_MAX_MEMORY_BYTES) {
         return vf_error_set(err, VF_RANGE, "the size of memory is absent or absurd");
     }
     vm->memory_bytes = n;
+    ovf_parse_allocation(&vm->memory_allocation, item, factor, (n >> 20) * 10);
     return 0;
 }
 
-static enum vf_bus controller_bus(const xmlNode *controller)
+enum vf_bus ovf_controller_bus(const xmlNode *controller)
 {
-    char *vf_autofree subtype = item_text(controller, "ResourceSubType");
+    char *vf_autofree subtype = ovf_item_text(controller, "ResourceSubType");
     switch (item_type(controller)) {
     case OVF_RESOURCE_IDE:
         return VF_BUS_IDE;
@@ -205,14 +220,14 @@ static int find_disk(struct ovf_parser *p, const char *resource, const struct ov
 /* An item that refers to no disk asks for an empty one. */
 static int parse_empty_disk(const xmlNode *item, uint64_t *ret_bytes, struct vf_error **err)
 {
-    char *vf_autofree units = item_text(item, "AllocationUnits");
+    char *vf_autofree units = ovf_item_text(item, "AllocationUnits");
     uint64_t factor;
     int rc = vf_ovf_parse_units(units, &factor, err);
     if (rc) {
         return rc;
     }
     uint64_t n;
-    if (!item_number(item, "VirtualQuantity", &n)) {
+    if (!ovf_item_number(item, "VirtualQuantity", &n)) {
         return vf_error_set(err, VF_INVALID, "it refers to no disk of the package");
     }
     if (__builtin_mul_overflow(n, factor, &n) || n == 0 || n > OVF_MAX_DISK_BYTES || n % 512) {
@@ -227,26 +242,26 @@ static int add_disk(struct ovf_parser *p, const xmlNode *item, struct vf_error *
     struct vf_vm *vm = &p->out->vm;
     struct ovf_disk empty = {0};
     const struct ovf_disk *from = &empty;
-    char *vf_autofree resource = item_text(item, "HostResource");
+    char *vf_autofree resource = ovf_item_text(item, "HostResource");
     int rc = resource ? find_disk(p, resource, &from, err)
                       : parse_empty_disk(item, &empty.capacity_bytes, err);
     if (rc) {
         return rc;
     }
-    char *vf_autofree parent = item_text(item, "Parent");
-    xmlNode **controller = find_item(p, parent);
+    char *vf_autofree parent = ovf_item_text(item, "Parent");
+    xmlNode **controller = ovf_find_item(p, parent);
     vm->disks = vf_xrealloc_array(vm->disks, vm->n_disks + 1, sizeof *vm->disks);
     vm->disks[vm->n_disks] = (struct vf_vm_disk){
-        .label = item_text(item, "ElementName"),
+        .label = ovf_item_text(item, "ElementName"),
         .key = (int32_t)vm->n_disks,
         .source_id = vf_xstrdup(from->id),
         .file = vf_xstrdup(from->file_href),
         .capacity_bytes = from->capacity_bytes,
         .used_bytes = from->populated_bytes,
-        .bus = controller ? controller_bus(*controller) : VF_BUS_UNKNOWN,
-        .controller_type = controller ? item_text(*controller, "ResourceSubType") : NULL,
-        .bus_number = controller ? item_small_number(*controller, "Address", 0) : 0,
-        .unit_number = item_small_number(item, "AddressOnParent", (int32_t)vm->n_disks)};
+        .bus = controller ? ovf_controller_bus(*controller) : VF_BUS_UNKNOWN,
+        .controller_type = controller ? ovf_item_text(*controller, "ResourceSubType") : NULL,
+        .bus_number = controller ? ovf_item_small_number(*controller, "Address", 0) : 0,
+        .unit_number = ovf_item_small_number(item, "AddressOnParent", (int32_t)vm->n_disks)};
     vm->provisioned_bytes += from->capacity_bytes;
     vm->n_disks++;
     return 0;
@@ -276,8 +291,8 @@ static char *parse_mac(const char *s)
 
 static void add_nic(struct vf_vm *vm, const xmlNode *item)
 {
-    char *vf_autofree address = item_text(item, "Address");
-    char *model = item_text(item, "ResourceSubType");
+    char *vf_autofree address = ovf_item_text(item, "Address");
+    char *model = ovf_item_text(item, "ResourceSubType");
     if (model) { /* several may be offered */
         model[strcspn(model, " \t\r\n")] = '\0';
         for (char *c = model; *c; c++) {
@@ -286,59 +301,41 @@ static void add_nic(struct vf_vm *vm, const xmlNode *item)
     }
     vm->nics = vf_xrealloc_array(vm->nics, vm->n_nics + 1, sizeof *vm->nics);
     vm->nics[vm->n_nics] = (struct vf_vm_nic){
-        .label = item_text(item, "ElementName"),
-        .key = (int32_t)vm->n_nics,
+        .label = ovf_item_text(item, "ElementName"),
+        .key = FIRST_NIC_KEY + (int32_t)vm->n_nics,
         .mac = parse_mac(address),
         .model = model,
-        .network = item_text(item, "Connection"),
+        .network = ovf_item_text(item, "Connection"),
         .start_connected = vf_xml_child_bool(item, NULL, "AutomaticAllocation", true)};
     vm->n_nics++;
 }
 
-static void add_other(struct ovf_parser *p, const xmlNode *item, uint64_t type)
-{
-    static const struct {
-        uint64_t type;
-        const char *what;
-    } left_out[] = {{OVF_RESOURCE_FLOPPY, "floppy drive"},    {OVF_RESOURCE_CD, "CD drive"},
-                    {OVF_RESOURCE_DVD, "DVD drive"},          {OVF_RESOURCE_SERIAL, "serial port"},
-                    {OVF_RESOURCE_PARALLEL, "parallel port"}, {OVF_RESOURCE_USB, "USB controller"},
-                    {OVF_RESOURCE_SOUND, "sound card"}};
-    char *vf_autofree name = item_text(item, "ElementName");
-    char *vf_autofree subtype = item_text(item, "ResourceSubType");
-    if (subtype && strcasestr(subtype, "vtpm")) {
-        p->out->vm.has_vtpm = true;
-        return;
-    }
-    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
-        if (left_out[i].type == type) {
-            vf_concerns_add(&p->out->concerns, "device.left-out", "%s \"%s\" is not carried",
-                            left_out[i].what, name ? name : "");
-            return;
-        }
-    }
-    if (subtype && (strcasestr(subtype, "pci") || strcasestr(subtype, "vgpu"))) {
-        vf_concerns_add(&p->out->concerns, "device.left-out", "device \"%s\" (%s) is not carried",
-                        name ? name : "", subtype);
-    }
-}
-
-static int parse_item(struct ovf_parser *p, const xmlNode *item, struct vf_error **err)
+static int parse_item(struct ovf_parser *p, size_t i, struct vf_error **err)
 {
     struct vf_vm *vm = &p->out->vm;
+    const xmlNode *item = p->items[i];
     uint64_t type = item_type(item);
+    int rc;
+    p->keys[i] = -1;
     switch (type) {
     case OVF_RESOURCE_CPU:
         return parse_cpu(vm, item, err);
     case OVF_RESOURCE_MEMORY:
         return parse_memory(vm, item, err);
     case OVF_RESOURCE_DISK:
-        return add_disk(p, item, err);
+        rc = add_disk(p, item, err);
+        p->keys[i] = rc ? -1 : vm->disks[vm->n_disks - 1].key;
+        return rc;
     case OVF_RESOURCE_ETHERNET:
         add_nic(vm, item);
+        p->keys[i] = vm->nics[vm->n_nics - 1].key;
+        return 0;
+    case OVF_RESOURCE_CD:
+    case OVF_RESOURCE_DVD:
+        ovf_add_cdrom(p, item);
         return 0;
     default:
-        add_other(p, item, type);
+        ovf_add_device(p, item, type);
         return 0;
     }
 }
@@ -365,6 +362,14 @@ static void parse_config(struct vf_vm *vm, const xmlNode *n)
         vm->secure_boot = yes;
     } else if (strcmp(key, "cpuHotAddEnabled") == 0) {
         vm->cpu_hot_add = tristate(value);
+    } else if (strcmp(key, "cpuHotRemoveEnabled") == 0) {
+        vm->cpu_hot_remove = yes;
+    } else if (strcmp(key, "numa.nodeAffinity") == 0) {
+        vm->numa_affinity = *value != '\0';
+    } else if (strcmp(key, "sched.cpu.affinity") == 0) {
+        vm->cpu_affinity = *value != '\0' && strcasecmp(value, "all") != 0;
+    } else if (strcmp(key, "sched.cpu.latencySensitivity") == 0) {
+        vf_replace_string(&vm->latency, value);
     } else if (strcmp(key, "memoryHotAddEnabled") == 0) {
         vm->memory_hot_add = tristate(value);
     } else if (strcmp(key, "nestedHVEnabled") == 0) {
@@ -404,10 +409,11 @@ int ovf_parse_hardware(struct ovf_parser *p, struct vf_error **err)
     }
     int rc = collect_items(p, false, err);
     rc = rc ? rc : collect_items(p, true, err);
+    p->keys = vf_xcalloc(p->n_items, sizeof *p->keys);
     for (size_t i = 0; rc == 0 && i < p->n_items; i++) {
-        rc = parse_item(p, p->items[i], err);
+        rc = parse_item(p, i, err);
         if (rc) {
-            char *vf_autofree name = item_text(p->items[i], "ElementName");
+            char *vf_autofree name = ovf_item_text(p->items[i], "ElementName");
             return vf_error_wrap(err, rc, "item \"%s\"", name ? name : "");
         }
     }
@@ -421,6 +427,8 @@ int ovf_parse_hardware(struct ovf_parser *p, struct vf_error **err)
         }
     }
     parse_firmware(p);
+    ovf_parse_boot_order(p);
     vf_vm_sort_disks(&p->out->vm);
+    vf_vm_sort_cdroms(&p->out->vm);
     return 0;
 }

@@ -202,8 +202,113 @@ static void test_ovf__vmware_descriptor(void **state)
     assert_ptr_equal(vf_ovf_find_disk(&ovf, gz), &vm->disks[1]);
     assert_null(vf_ovf_find_disk(&ovf, vf_ovf_find_file(&ovf, "x.nvram")));
     assert_null(vf_ovf_find_file(&ovf, "b"));
-    assert_int_equal(ovf.concerns.n_items, 1);
-    assert_string_equal(ovf.concerns.items[0].text, "CD drive \"item 10\" is not carried");
+    assert_int_equal(ovf.concerns.n_items, 0);
+    assert_int_equal(vm->n_cdroms, 1);
+    assert_string_equal(vm->cdroms[0].label, "item 10");
+    assert_int_equal(vm->cdroms[0].kind, VF_CDROM_EMPTY);
+    vf_ovf_release(&ovf);
+}
+
+static void test_ovf__drives_and_devices(void **state)
+{
+    (void)state;
+    struct vf_ovf ovf = {0};
+    parse_parts(
+        &(struct parts){
+            .references = "<File ovf:id=\"f1\" ovf:href=\"a.vmdk\"/>"
+                          "<File ovf:id=\"f2\" ovf:href=\"boot.iso\"/>"
+                          "<File ovf:id=\"f3\" ovf:href=\"boot.flp\"/>",
+            .items = CPU_AND_MEMORY ITEM("3", "6", ADDRESS("0") SUBTYPE("VirtualSCSI"))
+                DISK_ITEM("4", "3", "0", "d1") ITEM("5", "5", ADDRESS("1")) ITEM(
+                    "6", "15",
+                    "<rasd:AddressOnParent>1</rasd:AddressOnParent><rasd:Parent>5</rasd:Parent>"
+                    "<rasd:HostResource>ovf:/file/f2</rasd:HostResource>"
+                    "<rasd:AutomaticAllocation>true</rasd:AutomaticAllocation>")
+                    ITEM("7", "16",
+                         "<rasd:AddressOnParent>0</rasd:AddressOnParent><rasd:Parent>5"
+                         "</rasd:Parent><rasd:HostResource>ovf:/file/gone</rasd:HostResource>")
+                        ITEM("8", "14", "<rasd:HostResource>ovf:/file/f3</rasd:HostResource>")
+                            ITEM("9", "14", SUBTYPE("vmware.floppy.remotedevice"))
+                                ITEM("10", "23", SUBTYPE("vmware.usb.ehci"))
+                                    ITEM("11", "1", SUBTYPE("vmware.usb.xhci"))
+                                        ITEM("12", "1", SUBTYPE("vmware.vtpm"))
+                                            ITEM("13", "1", SUBTYPE("vmware.vmci"))
+                                                ITEM("14", "24",
+                                                     "<vmw:Config vmw:key=\"enable3DSupport\" "
+                                                     "vmw:value=\"true\"/>") ITEM("15", "21", "")
+                                                    ITEM("16", "35", "")
+                                                        ITEM("17", "24",
+                                                             "<vmw:Config "
+                                                             "vmw:key=\"enable3DSupport\" "
+                                                             "vmw:value=\"false\"/>")},
+        &ovf);
+    static const enum vf_device_kind kinds[] = {VF_DEVICE_FLOPPY,         VF_DEVICE_USB_CONTROLLER,
+                                                VF_DEVICE_USB_CONTROLLER, VF_DEVICE_3D,
+                                                VF_DEVICE_SERIAL,         VF_DEVICE_SOUND};
+    const struct vf_vm *vm = &ovf.vm;
+    assert_true(vm->has_vtpm);
+    assert_int_equal(vm->n_devices, sizeof kinds / sizeof kinds[0]);
+    for (size_t i = 0; i < vm->n_devices; i++) {
+        assert_int_equal(vm->devices[i].kind, kinds[i]);
+    }
+    assert_string_equal(vm->devices[2].type, "vmware.usb.xhci");
+    assert_int_equal(vm->n_cdroms, 2);
+    assert_int_equal(vm->cdroms[0].kind, VF_CDROM_EMPTY); /* its file is not in the package */
+    assert_int_equal(vm->cdroms[0].unit_number, 0);
+    const struct vf_vm_cdrom *iso = &vm->cdroms[1];
+    assert_int_equal(iso->kind, VF_CDROM_ISO);
+    assert_string_equal(iso->file, "boot.iso");
+    assert_int_equal(iso->bus, VF_BUS_IDE);
+    assert_int_equal(iso->bus_number, 1);
+    assert_true(iso->start_connected);
+    assert_int_not_equal(iso->key, vm->cdroms[0].key);
+    vf_ovf_release(&ovf);
+}
+
+static void test_ovf__shares_and_boot_order(void **state)
+{
+    (void)state;
+    struct vf_ovf ovf = {0};
+    parse_parts(
+        &(struct parts){
+            .in_system = "<vmw:BootOrderSection vmw:type=\"cdrom\"/>"
+                         "<vmw:BootOrderSection vmw:type=\"net\" vmw:instanceId=\"6 77\"/>"
+                         "<vmw:BootOrderSection vmw:type=\"disk\" vmw:instanceId=\"5 4\"/>",
+            .disks = "<Disk ovf:diskId=\"d1\" ovf:fileRef=\"f1\" ovf:capacity=\"1048576\"/>"
+                     "<Disk ovf:diskId=\"d2\" ovf:capacity=\"1048576\"/>",
+            .items = ITEM("1", "3",
+                          "<rasd:AllocationUnits>hertz * 10^6</rasd:AllocationUnits>"
+                          "<rasd:Limit>4000</rasd:Limit><rasd:Reservation>1000</rasd:Reservation>"
+                          "<rasd:VirtualQuantity>2</rasd:VirtualQuantity>"
+                          "<rasd:Weight>4000</rasd:Weight>")
+                ITEM("2", "4",
+                     "<rasd:AllocationUnits>byte * 2^20</rasd:AllocationUnits>"
+                     "<rasd:Reservation>512</rasd:Reservation>"
+                     "<rasd:VirtualQuantity>1024</rasd:VirtualQuantity>"
+                     "<rasd:Weight>77</rasd:Weight>")
+                    ITEM("3", "6", ADDRESS("0") SUBTYPE("VirtualSCSI"))
+                        DISK_ITEM("4", "3", "0", "d1") DISK_ITEM("5", "3", "1", "d2")
+                            ITEM("6", "10",
+                                 SUBTYPE("VmxNet3")) "<vmw:Config vmw:key=\"cpuHotRemoveEnabled\" "
+                                                     "vmw:value=\"true\"/>"
+                                                     "<vmw:ExtraConfig "
+                                                     "vmw:key=\"numa.nodeAffinity\" "
+                                                     "vmw:value=\"0\"/>"},
+        &ovf);
+    const struct vf_vm *vm = &ovf.vm;
+    assert_int_equal(vm->cpu_allocation.reservation, 1000);
+    assert_int_equal(vm->cpu_allocation.limit, 4000);
+    assert_int_equal(vm->cpu_allocation.level, VF_SHARES_HIGH);
+    assert_int_equal(vm->memory_allocation.reservation, UINT64_C(512) << 20);
+    assert_int_equal(vm->memory_allocation.limit, 0);
+    assert_int_equal(vm->memory_allocation.level, VF_SHARES_CUSTOM);
+    assert_int_equal(vm->memory_allocation.shares, 77);
+    assert_true(vm->cpu_hot_remove && vm->numa_affinity && vm->boot_keys_cdrom_first);
+    assert_int_equal(vm->n_boot_keys, 3);
+    assert_int_equal(vm->boot_keys[0], vm->nics[0].key);
+    assert_int_equal(vm->boot_keys[1], vm->disks[1].key);
+    assert_int_equal(vm->boot_keys[2], vm->disks[0].key);
+    assert_int_not_equal(vm->nics[0].key, vm->disks[0].key);
     vf_ovf_release(&ovf);
 }
 
@@ -504,6 +609,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ovf__vmware_descriptor),
+        cmocka_unit_test(test_ovf__drives_and_devices),
+        cmocka_unit_test(test_ovf__shares_and_boot_order),
         cmocka_unit_test(test_ovf__virtualbox_and_version_2),
         cmocka_unit_test(test_ovf__default_configuration_is_taken),
         cmocka_unit_test(test_ovf__capacity_from_a_property),
