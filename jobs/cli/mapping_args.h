@@ -12,7 +12,7 @@
 
 struct vf_mapping_args {
     const char *mapping, *template_file, *os_table; /* files */
-    const char *storage_class, *volume_mode, *access_mode, *disk_bus, *rdm, *cdroms;
+    const char *storage_class, *volume_mode, *access_mode, *disk_bus, *rdm, *cdrom;
     const char **storage, **disks, **isos;
     const char *nic_model, *addresses;
     const char **networks;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "converters/vm/os_table.h"
+#include "converters/vm/template.h"
 #include "importer/base/mem.h"
 #include "importer/kube/material.h"
 
@@ -69,6 +70,15 @@ static const char *template_of(const struct vf_mapping *m, const char *name)
     return NULL;
 }
 
+static int check_template(const char *text, const char *path, struct vf_error **err)
+{
+    cJSON *tree = NULL;
+    char *vf_autofree what = vf_xasprintf("template \"%s\"", path);
+    int rc = vf_template_parse(text, what, &tree, err);
+    cJSON_Delete(tree);
+    return rc;
+}
+
 /* The templates that rows of the table name. */
 static int read_os_templates(const char *table_path, const struct vf_os_table *table,
                              struct vf_mapping *m, struct vf_error **err)
@@ -88,6 +98,10 @@ static int read_os_templates(const char *table_path, const struct vf_os_table *t
             vf_xrealloc_array(m->os_templates, m->n_os_templates + 1, sizeof *m->os_templates);
         m->os_templates[m->n_os_templates++] =
             (struct vf_map_pair){.key = vf_xstrdup(row->template_file), .value = text};
+        rc = check_template(text, path, err);
+        if (rc) {
+            return rc;
+        }
     }
     return 0;
 }
@@ -116,6 +130,9 @@ int vf_mapping_read_files(const char *template_path, const char *os_table_path,
     const char *table = os_table_path ? os_table_path : m->os_table_file;
     int rc = template ? read_template(template, m, err) : 0;
     rc = rc || !table ? rc : read_os_table(table, m, err);
+    if (rc == 0 && m->template_text) {
+        rc = check_template(m->template_text, m->template_name ? m->template_name : "", err);
+    }
     vf_replace_string(&m->template_file, NULL);
     vf_replace_string(&m->os_table_file, NULL);
     return rc;

@@ -10,7 +10,8 @@
 int vf_mapping_read(const char *path, struct vf_mapping *m, struct vf_error **err);
 
 /* These files (NULL: none) in the place of the mapping's own; then, of a table that was read, the
- * templates that its rows name, which stand beside it. Errors as above. */
+ * templates that its rows name, which stand beside it. Templates are checked, too. Errors as above.
+ */
 int vf_mapping_read_files(const char *template_path, const char *os_table_path,
                           struct vf_mapping *m, struct vf_error **err);
 

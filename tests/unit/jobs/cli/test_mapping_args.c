@@ -113,9 +113,10 @@ static void test_mapping_options__are_fields(void **state)
         if (o->kind == VF_OPTION_LIST || o->complete == VF_COMPLETE_FILE) {
             continue;
         }
-        char *vf_autofree name = vf_xstrdup(o->name);
+        char *vf_autofree name =
+            vf_xasprintf("%s%s", o->name, strcmp(o->name, "cdrom") == 0 ? "s" : "");
         char *to = name;
-        for (const char *c = o->name; *c; c++) {
+        for (const char *c = name; *c; c++) {
             *to++ = (char)(*c == '-' ? toupper((unsigned char)*++c) : *c);
         }
         *to = '\0';
@@ -138,7 +139,7 @@ static void test_mapping_args__single_values(void **state)
         "{\"cpuModel\":\"host-passthrough\",\"nested\":false,\"hotPlug\":true,\"tpm\":false}");
     check_map("--dedicated-cpus|--numa|--hugepages|2Mi",
               "{\"dedicatedCpus\":true,\"numa\":true,\"hugepages\":\"2Mi\"}");
-    check_map("--disk-bus|virtio|--rdm|copy|--cdroms|empty|--addresses|cloud-init",
+    check_map("--disk-bus|virtio|--rdm|copy|--cdrom|empty|--addresses|cloud-init",
               "{\"diskBus\":\"virtio\",\"rdm\":\"copy\",\"cdroms\":\"empty\",\"addresses\":\"cloud-"
               "init\"}");
 }
@@ -175,7 +176,7 @@ static void test_mapping_args__lie_over_the_file(void **state)
               "\"3\"}}");
 }
 
-#define TEMPLATE    "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\n"
+#define TEMPLATE    "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nspec: {}\n"
 #define TABLE(rows) "apiVersion: vmferry.io/v1alpha1\nkind: OSTable\nrows:\n" rows
 
 static void test_mapping_args__files_are_seen_from_the_mapping(void **state)
@@ -186,15 +187,15 @@ static void test_mapping_args__files_are_seen_from_the_mapping(void **state)
     write_file("sub/m.yaml", HEAD "  templateFile: t.yaml\n");
     write_file("sub/t.yaml", TEMPLATE);
     write_file("other.yaml", TEMPLATE "metadata: {}\n");
-    char *vf_autofree want =
-        vf_xasprintf("{\"template\":\"apiVersion: kubevirt.io/v1\\nkind: VirtualMachine\\n\","
-                     "\"templateName\":\"%s/sub/t.yaml\"}",
-                     folder);
+    char *vf_autofree want = vf_xasprintf(
+        "{\"template\":\"apiVersion: kubevirt.io/v1\\nkind: VirtualMachine\\nspec: {}\\n\","
+        "\"templateName\":\"%s/sub/t.yaml\"}",
+        folder);
     check_map("--mapping|@/sub/m.yaml", want);
-    char *vf_autofree other =
-        vf_xasprintf("{\"template\":\"apiVersion: kubevirt.io/v1\\nkind: VirtualMachine\\n"
-                     "metadata: {}\\n\",\"templateName\":\"%s/other.yaml\"}",
-                     folder);
+    char *vf_autofree other = vf_xasprintf(
+        "{\"template\":\"apiVersion: kubevirt.io/v1\\nkind: VirtualMachine\\nspec: {}\\n"
+        "metadata: {}\\n\",\"templateName\":\"%s/other.yaml\"}",
+        folder);
     check_map("--mapping|@/sub/m.yaml|--template|@/other.yaml", other);
 }
 
@@ -208,7 +209,7 @@ static void test_mapping_args__templates_stand_beside_the_table(void **state)
     char *vf_autofree text = map("--os-table|@/sub/os.yaml", &error);
     assert_non_null(text);
     assert_non_null(strstr(text, "\"osTemplates\":{\"t.yaml\":\"apiVersion: kubevirt.io/v1\\n"
-                                 "kind: VirtualMachine\\n\"}"));
+                                 "kind: VirtualMachine\\nspec: {}\\n\"}"));
     write_file("sub/os.yaml", TABLE("- {name: a, match: [a], templateFile: none.yaml}\n"
                                     "- {name: any, match: ['*']}\n"));
     check_misuse("--os-table|@/sub/os.yaml", "/sub/none.yaml\": No such file");
@@ -241,6 +242,8 @@ static void test_mapping_args__misuse_names_file_line_and_column(void **state)
     check_misuse("--template|@/none.yaml", "/none.yaml\": No such file");
     write_file("bad.yaml", HEAD "  rdm: [\n");
     check_misuse("--mapping|@/bad.yaml", "/bad.yaml\", line 5");
+    write_file("bad.yaml", "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nspec: 1\n");
+    check_misuse("--template|@/bad.yaml", "/bad.yaml\", line 3, column 1: ");
     write_file("unknown.yaml", HEAD "  diskbus: sata\n");
     check_misuse("--mapping|@/unknown.yaml", "/unknown.yaml\", line 4, column 3: ");
     write_file("binary.yaml", "a");
