@@ -80,8 +80,7 @@ static int build(const struct vf_judge *j, size_t index, struct vf_manifests *re
     return vf_manifests_build(&j->facts->vms[index], &mo, ret, err);
 }
 
-/* A rule that looks for itself has told already. */
-static void add_concerns(const struct vf_judge *j, const struct vf_concerns *concerns)
+void vf_judge_concerns(const struct vf_judge *j, const struct vf_concerns *concerns)
 {
     for (size_t i = 0; i < concerns->n_items; i++) {
         const struct vf_concern *item = &concerns->items[i];
@@ -122,7 +121,7 @@ void vf_judge_vm(const struct vf_judge *j, size_t index)
         }
     }
     if (rc == 0) {
-        add_concerns(j, &manifests.concerns);
+        vf_judge_concerns(j, &manifests.concerns);
     } else if (has_networks(j, vm)) { /* else nic.pod-network-twice has told */
         vf_judge_found(j, "mapping.invalid", vf_error_get_hint(e), "%s", vf_error_message(e));
     }

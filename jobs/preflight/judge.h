@@ -18,6 +18,9 @@ int vf_judge_check_skip(const char *const *skip, struct vf_error **err);
 
 /* Every rule for that VM, and what its mapping tells. */
 void vf_judge_vm(const struct vf_judge *j, size_t index);
+/* What the mapping tells of the VM that j->findings is at. A rule that looks for itself has told
+ * already. */
+void vf_judge_concerns(const struct vf_judge *j, const struct vf_concerns *concerns);
 /* Every rule that is `once`. */
 void vf_judge_once(const struct vf_judge *j);
 

@@ -1,6 +1,24 @@
 /* Rows of what the mapping tells as concerns (converters/vm/concerns.h), and of a mapping that
- * cannot be done at all. They have no check of their own: whoever maps finds them. */
-#include "jobs/preflight/rule.h"
+ * cannot be done at all. They have no check of their own, but for those that are to be told once
+ * for all VMs: whoever maps finds them. */
+#include "jobs/preflight/looks.h"
+
+/* Each VM by itself would tell of all the networks that the others are on. */
+static void check_network_unused(const struct vf_check *c)
+{
+    const struct vf_mapping *m = vf_check_mapping(c);
+    for (size_t i = 0; m && i < m->networks.n_rules; i++) {
+        const struct vf_network_rule *rule = &m->networks.rules[i];
+        size_t v = 0;
+        while (v < c->facts->n_vms && !vf_network_rule_matches(rule, &c->facts->vms[v])) {
+            v++;
+        }
+        if (v == c->facts->n_vms && v > 0) {
+            vf_found(c, NULL, "no NIC of %s is on network \"%s\", which is mapped",
+                     v == 1 ? "the VM" : "any VM", rule->source);
+        }
+    }
+}
 
 const struct vf_rule vf_rules_mapping[] = {
     {.id = "mapping.invalid",
@@ -20,7 +38,9 @@ const struct vf_rule vf_rules_mapping[] = {
      .area = VF_AREA_MAPPING,
      .looks_at = "rules of the network map",
      .message = "a rule names a network that no NIC of the VM is on",
-     .action = "compare the name with that in vmferry inventory -o yaml"},
+     .action = "compare the name with that in vmferry inventory -o yaml",
+     .once = true,
+     .check = check_network_unused},
     {.id = "vm.cpu-unknown",
      .severity = VF_WARNING,
      .area = VF_AREA_MAPPING,
@@ -171,8 +191,9 @@ const struct vf_rule vf_rules_mapping[] = {
      .looks_at = "guests whose initramfs is made for one machine",
      .message = "the initramfs may lack the driver of the new disk bus, and the guest then stops "
                 "in its emergency shell",
-     .action = "in the guest before the copy: dracut --force --no-hostonly (or --add-drivers "
-               "\"virtio_blk virtio_scsi virtio_pci\"); or --disk-bus sata"},
+     .action =
+         "in the guest before the copy: dracut --regenerate-all --force --no-hostonly (the rescue "
+         "entry of its boot menu, which is made for any machine, gets it going too)"},
     {.id = "guest.cloud-init",
      .severity = VF_INFORMATION,
      .area = VF_AREA_MAPPING,
