@@ -158,6 +158,82 @@ static void test_kube_list__nonsense_is_bounded(void **state)
     expect_nonsense("huge", VF_SPACE, "larger than");
 }
 
+struct told {
+    unsigned n, beginnings;
+    int stop_at; /* with VF_CONFLICT; 0: not at all */
+};
+
+static int note(void *opaque, const cJSON *item, struct vf_error **err)
+{
+    struct told *t = opaque;
+    uint64_t n;
+    if (!item) {
+        t->beginnings++;
+        t->n = 0;
+        return 0;
+    }
+    vf_test_check(vf_json_u64(item, "n", &n) && n == ++t->n);
+    return (int)n == t->stop_at ? vf_error_set(err, VF_CONFLICT, "enough") : 0;
+}
+
+static void test_kube_each__tells_all_pages_in_order(void **state)
+{
+    struct vf_test_kube k;
+    struct told t = {0};
+    (void)state;
+    vf_test_kube_start(&k, three_pages);
+    assert_int_equal(vf_kube_each(k.client, &all, NULL, NULL, note, &t, &k.err), 0);
+    assert_int_equal(t.n, 3);
+    assert_int_equal(t.beginnings, 1);
+    vf_test_kube_stop(&k);
+}
+
+static void test_kube_each__says_when_it_begins_anew(void **state)
+{
+    struct vf_test_kube k;
+    struct told t = {0};
+    (void)state;
+    vf_test_kube_start(&k, three_pages);
+    k.text = "once";
+    assert_int_equal(vf_kube_each(k.client, &all, NULL, NULL, note, &t, &k.err), 0);
+    assert_int_equal(t.n, 3);
+    assert_int_equal(t.beginnings, 2);
+    vf_test_kube_stop(&k);
+}
+
+static void test_kube_each__ends_when_it_is_told_to(void **state)
+{
+    struct vf_test_kube k;
+    struct told t = {.stop_at = 2};
+    (void)state;
+    vf_test_kube_start(&k, three_pages);
+    assert_int_equal(vf_kube_each(k.client, &all, NULL, NULL, note, &t, &k.err), VF_CONFLICT);
+    assert_int_equal(t.n, 2);
+    assert_int_equal(k.n, 1);
+    vf_test_kube_stop(&k);
+}
+
+static void metadata_only(struct vf_test_kube *k, struct vf_test_exchange *x, unsigned n)
+{
+    char *vf_autofree accept = vf_test_header(x, "Accept");
+    (void)k;
+    (void)n;
+    vf_test_check(accept && strstr(accept, "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"));
+    answer_page(x, "", "[{\"n\":1}]");
+}
+
+static void test_kube_list__metadata_is_asked_for_by_its_type(void **state)
+{
+    const struct vf_kube_select select = {.metadata_only = true};
+    struct vf_test_kube k;
+    struct told t = {0};
+    (void)state;
+    vf_test_kube_start(&k, metadata_only);
+    assert_int_equal(vf_kube_each(k.client, &all, &select, NULL, note, &t, &k.err), 0);
+    assert_int_equal(t.n, 1);
+    vf_test_kube_stop(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +241,10 @@ int main(void)
         cmocka_unit_test(test_kube_list__expired_pages_begin_anew),
         cmocka_unit_test(test_kube_list__selectors_are_encoded),
         cmocka_unit_test(test_kube_list__nonsense_is_bounded),
+        cmocka_unit_test(test_kube_each__tells_all_pages_in_order),
+        cmocka_unit_test(test_kube_each__says_when_it_begins_anew),
+        cmocka_unit_test(test_kube_each__ends_when_it_is_told_to),
+        cmocka_unit_test(test_kube_list__metadata_is_asked_for_by_its_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,12 +84,32 @@ static void test_quantity__others_are_none(void **state)
     assert_false(vf_kube_parse_bytes(NULL, &bytes));
 }
 
+static void test_quantity__cpu_is_in_thousandths(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t millis;
+    } cases[] = {{"4", 4000}, {"1500m", 1500}, {"0.1", 100},     {"0.0001", 1},
+                 {"1u", 1},   {"2k", 2000000}, {"1Ki", 1024000}, {"0", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t millis = 0;
+        assert_true(vf_kube_parse_millis(cases[i].text, &millis));
+        assert_int_equal(millis, cases[i].millis);
+    }
+    uint64_t millis;
+    assert_false(vf_kube_parse_millis("4 CPUs", &millis));
+    assert_false(vf_kube_parse_millis("5E", &millis)); /* of 2^62 */
+    assert_false(vf_kube_parse_millis(NULL, &millis));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quantity__suffixes_count),
         cmocka_unit_test(test_quantity__fractions_are_rounded_up),
         cmocka_unit_test(test_quantity__others_are_none),
+        cmocka_unit_test(test_quantity__cpu_is_in_thousandths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
