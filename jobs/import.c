@@ -50,8 +50,7 @@ static int check_worth(const struct vf_import *im, const struct vf_vm *vm, struc
     }
     vf_error_set(err, VF_MISSING, "the VM has no disk to copy");
     if (vm->n_cdroms > 0) {
-        vf_error_hint(err,
-                      "--cdroms empty or --cdroms keep brings it with its CD-ROM drives alone");
+        vf_error_hint(err, "--cdrom empty or --cdrom keep brings it with its CD-ROM drives alone");
     }
     return VF_MISSING;
 }
