@@ -123,8 +123,10 @@ def assert_carried(shape, documents):
     disks = devices["disks"]
     assert len(disks) == len(spec["volumes"]) == n_disks
     assert [disk.get("bootOrder") for disk in disks] == [1] + [None] * (n_disks - 1)
-    # All that a guest sees of the serial of a virtio disk.
-    assert all(re.match(r"[0-9a-f]{20}$", disk["serial"]) for disk in disks)
+    # All that a guest sees of the serial of a disk on its bus.
+    digits = {"virtio": 20, "sata": 20, "scsi": 32}
+    for disk in disks:
+        assert re.match(rf"[0-9a-f]{{{digits[disk['disk']['bus']]}}}$", disk["serial"])
     assert len({disk["serial"] for disk in disks}) == n_disks
     interfaces = devices.get("interfaces", [])
     assert [nic["macAddress"] for nic in interfaces] == [mac(shape, n) for n in range(n_nics)]
