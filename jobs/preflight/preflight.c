@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "converters/vm/names.h"
-#include "importer/base/buf.h"
 #include "importer/base/mem.h"
 #include "jobs/find_vm.h"
 #include "jobs/preflight/estimate.h"
@@ -12,8 +11,6 @@
 #include "jobs/preflight/path_facts.h"
 #include "jobs/preflight/source_facts.h"
 #include "jobs/preflight/target_facts.h"
-
-#define MAX_REASONS ((size_t)64 << 10)
 
 /* What one look has at hand. Borrowed. */
 struct look {
@@ -24,6 +21,18 @@ struct look {
     const struct vf_cancel *cancel;
     const char *const *skip;
 };
+
+static struct vf_judge judge_of(const struct look *l, const struct vf_facts *facts,
+                                struct vf_findings *findings)
+{
+    return (struct vf_judge){.options = l->check,
+                             .facts = facts,
+                             .ns = l->client ? vf_kube_client_namespace(l->client)
+                                             : l->check->import->namespace_name,
+                             .source = vf_vsphere_host(l->vs),
+                             .skip = l->skip,
+                             .findings = findings};
+}
 
 static int read_os_table(const struct vf_mapping *m, struct vf_facts *facts, struct vf_error **err)
 {
@@ -55,14 +64,13 @@ static int gather_target(const struct look *l, struct vf_facts *facts, struct vf
     int rc = vf_target_facts_gather(l->client, l->check, facts->vms, facts->n_vms, l->cancel, facts,
                                     findings, &e);
     if (rc && vf_error_code(e) != VF_CANCELLED) {
-        struct vf_judge j = {.options = l->check, .facts = facts, .findings = findings};
-        char *vf_autofree text = vf_error_format(e);
-        vf_judge_found(&j, "target.unreachable", vf_error_get_hint(e), "%s", text);
+        const struct vf_judge j = judge_of(l, facts, findings);
+        vf_judge_unreachable(&j, e);
         vf_error_free(e);
         facts->has_target = false;
         return 0;
     }
-    facts->has_target = rc == 0;
+    facts->has_target = rc == 0 && facts->has_target;
     vf_error_move(err, &e);
     return rc;
 }
@@ -83,13 +91,7 @@ static int gather(const struct look *l, struct vf_facts *facts, struct vf_findin
 static int judge(const struct look *l, const struct vf_facts *facts, struct vf_findings *findings,
                  struct vf_error **err)
 {
-    const struct vf_judge j = {.options = l->check,
-                               .facts = facts,
-                               .ns = l->client ? vf_kube_client_namespace(l->client)
-                                               : l->check->import->namespace_name,
-                               .source = vf_vsphere_host(l->vs),
-                               .skip = l->skip,
-                               .findings = findings};
+    const struct vf_judge j = judge_of(l, facts, findings);
     int rc = 0;
     for (size_t i = 0; i < facts->n_vms && rc == 0; i++) {
         rc = vf_cancel_check(l->cancel, err);
@@ -184,23 +186,6 @@ static int fetch_vms(const struct look *l, const struct vf_preflight_options *o,
     return rc ? rc : fetch_found(l, p->vms, p->n_vms, notes, err);
 }
 
-static void tell_notes(const struct look *l, const struct vf_vm_notes *notes,
-                       struct vf_preflight *p)
-{
-    const struct vf_judge j = {
-        .options = l->check, .facts = &p->facts, .findings = &p->findings, .skip = l->skip};
-    if (notes->unreadable) {
-        vf_judge_found(&j, "source.vm-unreadable", NULL,
-                       "of %zu of %zu VMs some properties may not be read", notes->unreadable,
-                       p->n_vms);
-    }
-    if (notes->tags_unavailable && !vf_vsphere_is_esxi(l->vs)) {
-        vf_judge_found(&j, "source.tags-unreadable", NULL, "tags cannot be read%s%s",
-                       notes->tags_reason ? ": " : "",
-                       notes->tags_reason ? notes->tags_reason : "");
-    }
-}
-
 /* No cluster is a finding: what is at the source can be judged all the same. */
 static int open_cluster(struct look *l, struct vf_preflight *p, struct vf_error **err)
 {
@@ -211,10 +196,8 @@ static int open_cluster(struct look *l, struct vf_preflight *p, struct vf_error 
     }
     int rc = vf_cluster_open(&import->cluster.where, l->cancel, &l->client, &e);
     if (rc && vf_error_code(e) != VF_CANCELLED) {
-        const struct vf_judge j = {
-            .options = l->check, .facts = &p->facts, .findings = &p->findings, .skip = l->skip};
-        char *vf_autofree text = vf_error_format(e);
-        vf_judge_found(&j, "target.unreachable", vf_error_get_hint(e), "%s", text);
+        const struct vf_judge j = judge_of(l, &p->facts, &p->findings);
+        vf_judge_unreachable(&j, e);
         vf_error_free(e);
         return 0;
     }
@@ -235,15 +218,18 @@ static int look_at(struct look *l, const struct vf_preflight_options *o, struct 
     p->facts.vms = p->vms;
     p->facts.n_vms = p->n_vms;
     if (rc == 0) {
-        tell_notes(l, &notes, p);
         rc = open_cluster(l, p, err);
     }
-    vf_vm_notes_release(&notes);
     if (rc == 0) {
         vf_report_phase(l->reporter, NULL, "look", "%zu VM%s, source%s and path", p->n_vms,
                         p->n_vms == 1 ? "" : "s", l->client ? ", target" : "");
         rc = gather(l, &p->facts, &p->findings, err);
     }
+    if (rc == 0) {
+        const struct vf_judge j = judge_of(l, &p->facts, &p->findings);
+        vf_judge_notes(&j, &notes);
+    }
+    vf_vm_notes_release(&notes);
     return rc ? rc : judge(l, &p->facts, &p->findings, err);
 }
 
@@ -294,49 +280,6 @@ void vf_preflight_release(struct vf_preflight *p)
 
 /* --- before a copy ----------------------------------------------------------------------- */
 
-static char *text_of(const struct vf_finding *f)
-{
-    return vf_xasprintf("%s%s%s", f->object ? f->object : "", f->object ? ": " : "", f->message);
-}
-
-static int refuse(const struct vf_findings *f, size_t n, struct vf_error **err)
-{
-    struct vf_buf reasons, actions;
-    vf_buf_init(&reasons, MAX_REASONS);
-    vf_buf_init(&actions, MAX_REASONS);
-    for (size_t i = 0; i < f->n_items; i++) {
-        const struct vf_finding *item = &f->items[i];
-        if (item->severity == VF_CRITICAL) {
-            char *vf_autofree text = text_of(item);
-            vf_buf_printf(&reasons, "%s%s (%s)", reasons.len ? "; " : "", text, item->rule->id);
-            vf_buf_printf(&actions, "%s%s%s%s", actions.len ? "; " : "",
-                          n > 1 ? item->rule->id : "", n > 1 ? ": " : "", vf_finding_action(item));
-        }
-    }
-    vf_error_set(err, VF_UNSUPPORTED, "%s", reasons.data);
-    vf_error_hint(err, "%s (--skip-check ID goes on without a check)", actions.data);
-    vf_buf_release(&reasons);
-    vf_buf_release(&actions);
-    return VF_UNSUPPORTED;
-}
-
-/* The mapping tells its concerns by itself, when it makes the manifests. */
-static int report(const struct look *l, const struct vf_vm *vm, const struct vf_findings *f,
-                  struct vf_error **err)
-{
-    size_t critical = 0;
-    for (size_t i = 0; i < f->n_items; i++) {
-        const struct vf_finding *item = &f->items[i];
-        critical += item->severity == VF_CRITICAL;
-        if (item->severity == VF_WARNING && item->rule->area != VF_AREA_MAPPING) {
-            char *vf_autofree text = text_of(item);
-            vf_report_warning(l->reporter, vm->name, "%s (%s); %s", text, item->rule->id,
-                              vf_finding_action(item));
-        }
-    }
-    return critical ? refuse(f, critical, err) : 0;
-}
-
 int vf_preflight_before_copy(const struct vf_check_options *options, struct vf_vsphere *vs,
                              struct vf_kube_client *client, const struct vf_vm *vm,
                              const char *const *skip, struct vf_reporter *reporter,
@@ -354,7 +297,7 @@ int vf_preflight_before_copy(const struct vf_check_options *options, struct vf_v
     rc = rc ? rc : read_os_table(options->import->mapping, &facts, err);
     rc = rc ? rc : gather(&l, &facts, &findings, err);
     rc = rc ? rc : judge(&l, &facts, &findings, err);
-    rc = rc ? rc : report(&l, vm, &findings, err);
+    rc = rc ? rc : vf_findings_report(&findings, reporter, err);
     vf_findings_release(&findings);
     vf_facts_release(&facts);
     return rc;

@@ -60,11 +60,8 @@ static void look_at_name(const struct vf_check *c, const char *kind, const char 
 static void find_taken(const struct vf_check *c, struct taken *t)
 {
     const char *name = c->facts->names ? c->facts->names[c->index] : NULL;
-    const struct vf_import_options *import = c->options->import;
     *t = (struct taken){.foreign = NULL};
-    /* The claims that a worker fills were made for it. */
-    if (!name || !c->facts->target.names_known ||
-        (import->target == VF_TO_CLAIM && import->to_path)) {
+    if (!name || !c->facts->target.names_known) {
         return;
     }
     const struct vf_owner owner = {.import = name, .source_uuid = vf_target_identity(c->vm)};

@@ -235,6 +235,10 @@ int vf_target_facts_gather(struct vf_kube_client *client, const struct vf_check_
                              .facts = into,
                              .findings = findings};
     struct question q = {.q = {.wishes = NULL}};
+    if (options->import->target == VF_TO_CLAIM && options->import->to_path) {
+        into->has_target = false;
+        return 0;
+    }
     ask(&q, options, vms, n, vf_kube_client_namespace(client));
     int rc = vf_kube_fetch_target_facts(client, &q.q, cancel, &into->target, err);
     rc = rc ? rc : fetch_kubevirt(client, cancel, &into->kubevirt, err);

@@ -91,13 +91,6 @@ static void cold_after_warm(struct check_world *w)
     w->check.warm = false;
 }
 
-/* The worker fills what was made for it. */
-static void in_the_worker(struct check_world *w)
-{
-    unfinished(w);
-    w->import.to_path = "/disks";
-}
-
 static void mac_of_running(struct check_world *w)
 {
     check_cluster_init(w);
@@ -135,7 +128,7 @@ static const struct check_case cases[] = {
     {"target.name-taken", VF_CRITICAL, "another VM", other_import, imported_vm},
     {"target.imported", VF_CRITICAL, "VirtualMachine/web01", imported_vm, other_import},
     {"target.imported", VF_CRITICAL, "complete", imported_disk, warm_with_whole_disks},
-    {"target.unfinished", VF_INFORMATION, "left unfinished", unfinished, in_the_worker},
+    {"target.unfinished", VF_INFORMATION, "left unfinished", unfinished, fine},
     {"target.unfinished", VF_INFORMATION, "under way", warm_goes_on, fine},
     {"target.unfinished", VF_CRITICAL, "warm migration", cold_after_warm, imported_disk},
     {"target.mac-in-use", VF_CRITICAL, "\"other/b\" in the cluster, which is running",

@@ -150,6 +150,20 @@ static void test_target_facts__no_kubevirt_is_a_fact(void **state)
     stop(&r);
 }
 
+/* A worker's claims are there, and its account may not look around. */
+static void test_target_facts__a_worker_asks_nothing(void **state)
+{
+    struct rig r;
+    (void)state;
+    start(&r, NULL);
+    r.w.import.to_path = "/disks";
+    gather(&r);
+    assert_int_equal(r.rc, 0);
+    assert_int_equal(r.kube.n, 0);
+    assert_false(r.w.facts.has_target);
+    stop(&r);
+}
+
 /* --- what is asked ----------------------------------------------------------------------- */
 
 static const struct answer with_cdi[] = {
@@ -265,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_target_facts__a_name_of_another_import_is_replaced),
         cmocka_unit_test(test_target_facts__no_kubevirt_is_a_fact),
+        cmocka_unit_test(test_target_facts__a_worker_asks_nothing),
         cmocka_unit_test(test_target_facts__each_wish_is_asked_for_once),
         cmocka_unit_test(test_target_facts__uploads_are_tried),
         cmocka_unit_test(test_target_facts__what_keeps_uploads_away_is_found),
