@@ -58,6 +58,27 @@ void vf_judge_found(const struct vf_judge *j, const char *id, const char *action
     vf_found_as(&c, rule->severity, NULL, action, "%s", text);
 }
 
+void vf_judge_notes(const struct vf_judge *j, const struct vf_vm_notes *notes)
+{
+    if (notes->unreadable) {
+        vf_judge_found(j, "source.vm-unreadable", NULL,
+                       "of %zu of %zu VMs some properties may not be read", notes->unreadable,
+                       j->facts->n_vms);
+    }
+    /* An ESXi host has no tags: that it is one is told by itself. */
+    if (notes->tags_unavailable && !j->facts->source.is_esxi) {
+        vf_judge_found(j, "source.tags-unreadable", NULL, "tags cannot be read%s%s",
+                       notes->tags_reason ? ": " : "",
+                       notes->tags_reason ? notes->tags_reason : "");
+    }
+}
+
+void vf_judge_unreachable(const struct vf_judge *j, const struct vf_error *e)
+{
+    char *vf_autofree text = vf_error_format(e);
+    vf_judge_found(j, "target.unreachable", vf_error_get_hint(e), "%s", text);
+}
+
 /* --- what the mapping tells -------------------------------------------------------------- */
 
 static int build(const struct vf_judge *j, size_t index, struct vf_manifests *ret,

@@ -2,6 +2,9 @@
 #ifndef JOBS_PREFLIGHT_JUDGE_H
 #define JOBS_PREFLIGHT_JUDGE_H
 
+#include <vmferry/event.h>
+
+#include "importer/vsphere/inventory.h"
 #include "jobs/preflight/rule.h"
 
 struct vf_judge {
@@ -24,6 +27,11 @@ void vf_judge_concerns(const struct vf_judge *j, const struct vf_concerns *conce
 /* Every rule that is `once`. */
 void vf_judge_once(const struct vf_judge *j);
 
+/* What could not be read of the VMs. */
+void vf_judge_notes(const struct vf_judge *j, const struct vf_vm_notes *notes);
+/* The cluster could not be asked, with `e`. */
+void vf_judge_unreachable(const struct vf_judge *j, const struct vf_error *e);
+
 /* A finding of the row with that ID, which is there, unless it is skipped. */
 void vf_judge_found(const struct vf_judge *j, const char *id, const char *action, const char *fmt,
                     ...) __attribute__((format(printf, 4, 5)));
@@ -32,6 +40,11 @@ void vf_judge_found(const struct vf_judge *j, const char *id, const char *action
 void vf_findings_drop(struct vf_findings *f, const char *const *skip);
 /* By VM in order, the gravest first, then by area and ID; those of no VM come last. */
 void vf_findings_sort(struct vf_findings *f);
+
+/* Before a copy (verdict.c): warnings are reported, but for those of the mapping, which tells them
+ * by itself; with anything critical it is VF_UNSUPPORTED, with all of that and what helps. */
+int vf_findings_report(const struct vf_findings *f, struct vf_reporter *reporter,
+                       struct vf_error **err);
 
 /* What helps against it: its own action, else that of its rule. Borrowed. */
 const char *vf_finding_action(const struct vf_finding *f);
