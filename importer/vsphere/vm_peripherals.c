@@ -11,9 +11,11 @@
 /* "[datastore1] iso/debian.iso". An image that was taken out leaves "[]" or "[datastore1]". */
 static bool names_file(const char *file)
 {
-    const char *end = file && file[0] == '[' ? strchr(file, ']') : NULL;
-    const char *rest = end ? end + 1 : file;
-    return rest && rest[strspn(rest, " ")] != '\0';
+    if (file && file[0] == '[') {
+        const char *end = strchr(file, ']');
+        file = end ? end + 1 : NULL;
+    }
+    return file && file[strspn(file, " ")] != '\0';
 }
 
 void vf_vm_draft_add_cdrom(struct vf_vm_draft *d, const xmlNode *device,

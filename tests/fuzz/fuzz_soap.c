@@ -1,5 +1,6 @@
 /* Answers of vSphere: SOAP with its faults, VMs with devices, snapshots and usage, leases, the list
  * of API versions. The first byte chooses how the rest is read. */
+#include <arpa/inet.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,38 @@ static void check_disks(const struct vf_vm *vm)
     }
 }
 
+static bool is_ip(const char *text)
+{
+    unsigned char bytes[16];
+    return !text || inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+/* What goes into a guest's configuration is nothing but addresses. */
+static void check_network(const struct vf_vm *vm)
+{
+    for (size_t i = 0; i < vm->n_nics; i++) {
+        const struct vf_vm_nic *n = &vm->nics[i];
+        bool good = is_ip(n->gateway4) && is_ip(n->gateway6);
+        for (size_t j = 0; j < n->n_addresses; j++) {
+            const struct vf_vm_address *a = &n->addresses[j];
+            good &= a->ip && is_ip(a->ip) && a->prefix_len <= (strchr(a->ip, ':') ? 128 : 32);
+        }
+        if (!good) {
+            abort();
+        }
+    }
+    for (size_t i = 0; i < vm->n_dns_servers; i++) {
+        if (!is_ip(vm->dns_servers[i])) {
+            abort();
+        }
+    }
+    for (size_t i = 0; i < vm->n_dns_search; i++) {
+        if (strpbrk(vm->dns_search[i], " \t\r\n\"':{}[]")) {
+            abort();
+        }
+    }
+}
+
 static void read_object(const struct vf_ref *ref, const xmlNode *content, struct vf_places *places)
 {
     struct vf_error *err = NULL;
@@ -39,6 +72,7 @@ static void read_object(const struct vf_ref *ref, const xmlNode *content, struct
     vf_error_free(err);
     vf_places_resolve(places, &d);
     check_disks(&d.vm);
+    check_network(&d.vm);
     struct vf_vm vm = vf_vm_draft_take(&d);
 
     struct vf_lease_info info = {0};

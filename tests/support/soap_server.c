@@ -60,7 +60,8 @@ static const char *own_answer(struct vf_test_soap *s, const char *method)
                "<sessionManager type=\"SessionManager\">SessionManager</sessionManager>"
                "<authorizationManager type=\"AuthorizationManager\">AuthorizationManager"
                "</authorizationManager><licenseManager type=\"LicenseManager\">LicenseManager"
-               "</licenseManager><ovfManager "
+               "</licenseManager><customFieldsManager type=\"CustomFieldsManager\">"
+               "CustomFieldsManager</customFieldsManager><ovfManager "
                "type=\"OvfManager\">OvfManager</ovfManager></returnval>";
     }
     if (strcmp(method, "Login") == 0) {

@@ -28,12 +28,25 @@ static const char second[] = PAGE(TOKEN("2") OBJECT(
 static const char third[] =
     PAGE(VM("vm-1", "a") OBJECT("HostSystem", "host-1", PROP("name", "esx1")));
 
-enum script { GOOD, PAGE_LOST, SESSION_LOST, VIEW_LOST, EMPTY_PAGE, NO_REFERENCE, NOTHING };
+enum script {
+    GOOD,
+    PAGE_LOST,
+    SESSION_LOST,
+    VIEW_LOST,
+    EMPTY_PAGE,
+    NO_REFERENCE,
+    NOTHING,
+    NO_KEYS,
+    NO_PROPERTY,
+};
 
 static const char *page(enum script script, const struct vf_test_soap_call *c)
 {
     if (strcmp(c->method, "RetrievePropertiesEx") == 0) {
         vf_test_check(strstr(c->body, "<reportMissingObjectsInResults>true<"));
+        if (script == NO_PROPERTY || (script == NO_KEYS && strstr(c->body, "nodeAffinity"))) {
+            return VF_TEST_SOAP_FAULT "InvalidProperty";
+        }
         return script == VIEW_LOST && c->nth == 1 ? VF_TEST_SOAP_FAULT "ManagedObjectNotFound"
                : script == NOTHING                ? ""
                : script == NO_REFERENCE           ? PAGE("<objects><obj>vm-1</obj></objects>")
@@ -138,6 +151,15 @@ static void test_fetch_vms__filters(void **state)
     run(GOOD, &(struct vf_vm_query){.tags = tags}, VF_MISSING, 0);
 }
 
+static void test_fetch_vms__server_without_keyed_paths_is_asked_again(void **state)
+{
+    (void)state;
+    assert_int_equal(run(NO_KEYS, NULL, 0, 2), 2);
+    assert_int_equal(run(NO_PROPERTY, NULL, VF_INVALID, 0), 2); /* not for ever */
+    /* A brief query has no such path, and hosts bring no more than their names. */
+    assert_int_equal(run(NO_KEYS, &(struct vf_vm_query){.brief = true}, 0, 2), 1);
+}
+
 static void test_fetch_vm__that_there_is_none_of_is_missing(void **state)
 {
     (void)state;
@@ -160,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_fetch_vms__object_without_reference_is_invalid),
         cmocka_unit_test(test_fetch_vms__none_is_no_error),
         cmocka_unit_test(test_fetch_vms__filters),
+        cmocka_unit_test(test_fetch_vms__server_without_keyed_paths_is_asked_again),
         cmocka_unit_test(test_fetch_vm__that_there_is_none_of_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,12 @@ static void fill(struct vf_places *p)
     add(p, "group-v3", P("name", "vm") P("parent", "datacenter-2"));
     add(p, "datacenter-2", P("name", "DC0") P("parent", "group-d1"));
     add(p, "group-d1", P("name", "Datacenters"));
-    add(p, "host-1", P("name", "esx1.example"));
+    add(p, "host-1",
+        P("name", "esx1.example") P("parent", "domain-c8") P("summary.hardware.cpuMhz", "2294"));
+    add(p, "host-2",
+        P("name", "esx2.example") P("parent", "domain-s9")
+            P("summary.hardware.cpuMhz", "99999999999"));
+    add(p, "domain-c8", P("name", "Gold 50%25"));
     add(p, "resgroup-v5",
         P("name", "shop") P("parent", "resgroup-8") P("parentFolder", "group-v3"));
     add(p, "network-7", P("name", "VM Network"));
@@ -123,11 +128,61 @@ static void test_places__networks_of_all_kinds(void **state)
     vf_places_release(&p);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static void test_places__host_with_its_cluster(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *moref, *host, *cluster;
+        uint32_t mhz;
+    } cases[] = {
+        {"host-1", "esx1.example", "Gold 50%", 2294},
+        {"host-2", "esx2.example", NULL, 0}, /* stands alone; no clock is that fast */
+        {"host-hidden", NULL, NULL, 0},
+    };
+    struct vf_places p;
+    fill(&p);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct vf_vm_draft d;
+        vf_vm_draft_init(&d);
+        d.host = vf_xstrdup(cases[i].moref);
+        vf_places_resolve(&p, &d);
+        assert_string_equal(d.vm.host_moref, cases[i].moref);
+        assert_true(is_same(d.vm.host, cases[i].host));
+        assert_true(is_same(d.vm.cluster, cases[i].cluster));
+        assert_int_equal(d.vm.host_cpu_mhz, cases[i].mhz);
+        vf_vm_draft_release(&d);
+    }
+    vf_places_release(&p);
+}
+
+static void test_places__brief_sets_have_nothing_of_hosts_but_names(void **state)
+{
+    (void)state;
+    struct vf_buf brief, full;
+    vf_buf_init(&brief, SIZE_MAX);
+    vf_buf_init(&full, SIZE_MAX);
+    vf_places_put_sets(&brief, false);
+    vf_places_put_sets(&full, true);
+    assert_null(strstr(brief.data, "cpuMhz"));
+    assert_null(strstr(brief.data, "ClusterComputeResource"));
+    assert_non_null(strstr(full.data, "summary.hardware.cpuMhz"));
+    assert_non_null(strstr(full.data, "ClusterComputeResource"));
+    vf_buf_release(&brief);
+    vf_buf_release(&full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places__path_from_the_parents),
         cmocka_unit_test(test_places__a_cycle_ends),
+        cmocka_unit_test(test_places__host_with_its_cluster),
+        cmocka_unit_test(test_places__brief_sets_have_nothing_of_hosts_but_names),
         cmocka_unit_test(test_places__networks_of_all_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,16 +9,11 @@
 
 #include <cmocka.h>
 
-#include "importer/base/xml.h"
+#include "tests/support/vm_xml.h"
 
-/* As recorded servers write it: xsi and xsd declared once. */
-#define CONTENT(sets)                                                                              \
-    "<objects xmlns=\"urn:vim25\" xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\""                  \
-    " xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">"                                    \
-    "<obj type=\"VirtualMachine\">vm-1</obj>" sets "</objects>"
-#define PROP(path, type, val)                                                                      \
-    "<propSet><name>" path "</name><val xsi:type=\"" type "\">" val "</val></propSet>"
-#define DEVICES(list) PROP("config.hardware.device", "ArrayOfVirtualDevice", list)
+#define CONTENT(sets)         VM_CONTENT(sets)
+#define PROP(path, type, val) VM_PROP(path, type, val)
+#define DEVICES(list)         VM_DEVICES(list)
 #define SCSI(key, bus)                                                                             \
     "<VirtualDevice xsi:type=\"ParaVirtualSCSIController\"><key>" key "</key><busNumber>" bus      \
     "</busNumber><sharedBus>noSharing</sharedBus></VirtualDevice>"
@@ -34,12 +29,7 @@
 
 static int parse(struct vf_vm_draft *d, const char *xml, struct vf_error **err)
 {
-    xmlDoc *doc = NULL;
-    vf_vm_draft_init(d);
-    assert_int_equal(vf_xml_parse(xml, strlen(xml), "test", &doc, NULL), 0);
-    int rc = vf_vm_draft_parse(d, xmlDocGetRootElement(doc), err);
-    xmlFreeDoc(doc);
-    return rc;
+    return vf_test_parse_vm(d, xml, err);
 }
 
 static void test_vm_draft__plain_properties(void **state)
@@ -366,16 +356,34 @@ static void test_vm_draft_paths__only_what_the_version_knows(void **state)
     assert_true(has_path(old, "config.hardware.device"));
     assert_false(has_path(old, "config.bootOptions.efiSecureBootEnabled"));
     assert_false(has_path(old, "runtime.consolidationNeeded"));
+    assert_false(has_path(old, "config.keyId"));
+    assert_false(has_path(old, "customValue"));
     free(old);
     const char **brief = vf_vm_draft_paths(VF_VM_BRIEF, "8.0.3.0");
     assert_true(has_path(brief, "name"));
     assert_false(has_path(brief, "config.hardware.device"));
+    size_t n_brief = 0;
+    while (brief[n_brief]) {
+        n_brief++;
+    }
+    assert_int_equal(n_brief, 6);
     free(brief);
+    const char **all = vf_vm_draft_paths(VF_VM_WITH_USAGE | VF_VM_WITH_ATTRIBUTES, "8.0.3.0");
+    assert_true(has_path(all, "layoutEx") && has_path(all, "customValue"));
+    assert_true(has_path(all, "config.extraConfig[\"numa.nodeAffinity\"]"));
+    assert_true(vf_vm_draft_drop_keyed_paths(all));
+    assert_false(has_path(all, "config.extraConfig[\"numa.nodeAffinity\"]"));
+    assert_true(has_path(all, "layoutEx"));
+    assert_false(vf_vm_draft_drop_keyed_paths(all));
+    free(all);
     const char **config = vf_vm_draft_config_paths("8.0.3.0");
     assert_true(has_path(config, "config.hardware.device"));
     assert_true(has_path(config, "config.bootOptions.efiSecureBootEnabled"));
     assert_false(has_path(config, "name"));
     assert_false(has_path(config, "layoutEx"));
+    for (size_t i = 0; config[i]; i++) {
+        assert_null(strchr(config[i], '['));
+    }
     free(config);
 }
 
