@@ -92,6 +92,10 @@ const struct vf_network_map *vf_import_networks(const struct vf_import *im)
 
 static int open_landing(struct vf_import *im, struct vf_error **err)
 {
+    if (im->options->dry_run) {
+        im->landing = vf_landing_plan_new(im);
+        return 0;
+    }
     if (im->options->target == VF_TO_DIR) {
         return vf_landing_dir_open(im, im->options->to_path, &im->landing, err);
     }
@@ -126,12 +130,40 @@ void vf_import_release(struct vf_import *im)
     free(im->name);
     free(im->vm_name);
     free(im->source);
+    vf_manifests_release(&im->planned);
 }
 
 static bool has_landed(const struct vf_error *e)
 {
     const char *reason = vf_error_reason(e);
     return reason && strcmp(reason, VF_IMPORT_LANDED) == 0;
+}
+
+int vf_import_plan(const struct vf_import_options *options, struct vf_cancel *cancel, char **ret_vm,
+                   struct vf_manifests *ret_planned, struct vf_error **err)
+{
+    struct vf_import_options planning = *options;
+    struct vf_import im = {.options = &planning};
+    struct vf_error *e = NULL;
+    planning.dry_run = true;
+    im.cancel = vf_cancel_new(cancel);
+    im.env.pool = vf_pool_new(1);
+    int rc = im.cancel && im.env.pool ? run(&im, &e)
+                                      : vf_error_set(&e, VF_INTERNAL, "cannot start a thread");
+    if (rc == VF_CANCELLED && has_landed(e)) {
+        rc = 0;
+        vf_error_clear(&e);
+        *ret_vm = vf_take(im.vm_name);
+        *ret_planned = im.planned;
+        im.planned = (struct vf_manifests){0};
+    }
+    if (im.landing) {
+        im.landing->ops->free(vf_take(im.landing));
+    }
+    cJSON_Delete(im.documents);
+    vf_import_release(&im);
+    vf_error_move(err, &e);
+    return rc;
 }
 
 int vf_import_run(const struct vf_import_options *options, struct vf_reporter *reporter,

@@ -4,6 +4,7 @@
 
 #include "converters/disk/image.h"
 #include "converters/disk/vmdk_format.h"
+#include "converters/disk/vmdk_stream.h"
 #include "importer/base/mem.h"
 #include "importer/base/retry.h"
 #include "importer/source/file.h"
@@ -108,7 +109,7 @@ static int prepare(void *opaque, struct vf_ovf *ovf, struct vf_disk_copy **ret_c
         vf_report_warning(im->reporter, ovf->vm.name, "%s", ovf->concerns.items[i].text);
     }
     int rc = vf_import_prepare(im, &ovf->vm, err);
-    if (rc == 0) {
+    if (rc == 0 && im->n_copies > 0) {
         vf_report_phase(im->reporter, ovf->vm.name, "copy", "%zu disk%s of \"%s\"", im->n_copies,
                         im->n_copies == 1 ? "" : "s", ovf->vm.name);
     }
@@ -205,6 +206,44 @@ static int copy_vmdk_image(struct vf_import *im, struct vf_cancel *cancel, struc
     return rc;
 }
 
+/* For a dry run: else the stream tells it when it is copied. */
+static int measure_stream(struct vf_import *im, struct vf_stream *in, uint64_t *ret_bytes,
+                          struct vf_error **err)
+{
+    struct vf_vmdk_stream *vmdk = NULL;
+    int rc = vf_gunzip_open(in, im->source, VMDK_MAX_CAPACITY_BYTES, &in, err);
+    if (rc) {
+        return rc;
+    }
+    rc = vf_vmdk_stream_open(in, &vmdk, err);
+    if (rc == 0) {
+        *ret_bytes = vf_vmdk_stream_capacity_bytes(vmdk);
+    }
+    vf_vmdk_stream_free(vmdk);
+    vf_stream_free(in);
+    return rc;
+}
+
+static int measure_vmdk(struct vf_import *im, struct vf_vm *vm, bool forward, struct vf_error **err)
+{
+    struct vf_http *http = NULL;
+    struct vf_stream *in = NULL;
+    struct vf_disk *disk = NULL;
+    int rc;
+    if (forward) {
+        rc = open_input(im, &http, &in, err);
+        rc = rc ? rc : measure_stream(im, in, &vm->disks[0].capacity_bytes, err);
+        vf_http_free(http);
+        return rc;
+    }
+    rc = vf_image_open(im->options->path, "vmdk", &disk, NULL, err);
+    if (rc == 0) {
+        vm->disks[0].capacity_bytes = disk->size_bytes;
+    }
+    vf_disk_free(disk);
+    return rc;
+}
+
 static bool is_forward(const char *path, enum vf_image_kind kind)
 {
     return is_url(path) || strcmp(path, "-") == 0 || kind == VF_IMAGE_VMDK_STREAM ||
@@ -253,6 +292,9 @@ int vf_import_vmdk(struct vf_import *im, struct vf_error **err)
     describe_vmdk(im, &vm);
     if (!is_url(path) && strcmp(path, "-") != 0) {
         rc = vf_probe_file(path, &kind, &e);
+    }
+    if (rc == 0 && im->options->dry_run) {
+        rc = measure_vmdk(im, &vm, is_forward(path, kind), &e);
     }
     vf_retry_init(&retry, &tries, im->cancel);
     if (rc == 0) {

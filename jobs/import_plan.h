@@ -11,6 +11,7 @@
 
 #include <vmferry/vm.h>
 
+#include "converters/vm/manifest.h"
 #include "converters/vm/mapping.h"
 #include "jobs/disk_copy.h"
 #include "jobs/import.h"
@@ -54,8 +55,9 @@ struct vf_import {
     bool warned;   /* of what the VM loses */
     bool finished; /* what was to be made is there, whatever else fails */
     bool snapshot, quiesced;
-    char *source;     /* for record and manifests */
-    cJSON *documents; /* of a dry run: array of what would be made */
+    char *source;                /* for record and manifests */
+    cJSON *documents;            /* of a dry run: array of what would be made */
+    struct vf_manifests planned; /* of one that asks no cluster: the same, with all that is known */
 };
 
 /* What NICs go by; NULL: nothing is told. */
@@ -72,6 +74,11 @@ void vf_import_release(struct vf_import *im);
 int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err);
 int vf_import_finish(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err);
 
+/* As vf_import_run with a dry run that asks no cluster, and tells nobody. *ret_vm is the VM's name
+ * at the source; both are the caller's. */
+int vf_import_plan(const struct vf_import_options *options, struct vf_cancel *cancel, char **ret_vm,
+                   struct vf_manifests *ret_planned, struct vf_error **err);
+
 /* "vsphere", "ova", ... */
 const char *vf_import_kind_name(enum vf_import_kind kind);
 
@@ -81,6 +88,8 @@ int vf_import_vmdk(struct vf_import *im, struct vf_error **err);
 
 int vf_landing_dir_open(struct vf_import *im, const char *path, struct vf_landing **ret_landing,
                         struct vf_error **err);
+/* Builds what would be made, and ends the import. */
+struct vf_landing *vf_landing_plan_new(struct vf_import *im);
 /* target UPLOAD or CLAIM */
 int vf_landing_cluster_open(struct vf_import *im, struct vf_landing **ret_landing,
                             struct vf_error **err);

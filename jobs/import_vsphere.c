@@ -130,10 +130,26 @@ static int copy_disks(struct vsphere_import *v, struct vf_error **err)
     return rc;
 }
 
+/* What would keep the copy from being made does not keep anybody from a look at what it would be.
+ */
+static int check_exportable(const struct vsphere_import *v, struct vf_error **err)
+{
+    struct vf_error *e = NULL;
+    int rc = vf_vm_check_exportable(&v->vm, &e);
+    if (rc && v->im->options->dry_run) {
+        vf_report_warning(v->im->reporter, v->vm.name, "it could not be copied now: %s",
+                          vf_error_message(e));
+        vf_error_clear(&e);
+        rc = 0;
+    }
+    vf_error_move(err, &e);
+    return rc;
+}
+
 static int import_found(struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_import *im = v->im;
-    int rc = vf_vm_check_exportable(&v->vm, err);
+    int rc = check_exportable(v, err);
     if (rc == 0) {
         /* Before the snapshot: what can be refused is refused without touching the VM. */
         rc = vf_import_prepare(im, &v->vm, err);
