@@ -261,7 +261,7 @@ void vf_kubevirt_hostname(const struct vf_manifest_plan *plan, cJSON *spec)
     for (char *c = label; *c; c++) {
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     }
-    if (vf_name_is_label(label)) {
+    if (vf_name_is_label(label) && strcmp(label, "localhost") != 0) {
         vf_json_add_string(spec, "hostname", label);
         vf_origin_note_member(plan->origins, spec, "hostname", VF_ORIGIN_SOURCE,
                               "guest.hostName %s", name);

@@ -21,7 +21,7 @@ void vf_kubevirt_describe(const struct vf_manifest_plan *plan, cJSON *metadata,
 /* Labels of the template, which services and network policies select the running VM by. */
 void vf_kubevirt_template_labels(const struct vf_manifest_plan *plan, cJSON *template);
 
-/* The guest's own host name up to its first dot, if it is one. */
+/* The guest's own host name up to its first dot, if it is one, and not "localhost". */
 void vf_kubevirt_hostname(const struct vf_manifest_plan *plan, cJSON *spec);
 
 #endif

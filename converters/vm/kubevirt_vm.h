@@ -27,6 +27,7 @@ struct vf_manifest_plan {
     struct vf_origins *origins;                   /* notes of all documents */
     struct vf_kind_name instancetype, preference; /* decided by vf_kubevirt_choose_types() */
     const char *name;
+    const struct vf_vm_disk *boot_disk; /* the guest's first to boot from; NULL: none is copied */
     char **claims;                      /* one a disk */
     struct vf_network_choice *networks; /* one a NIC */
 };

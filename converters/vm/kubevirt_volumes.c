@@ -3,6 +3,7 @@
 
 #include "converters/vm/cloud_init.h"
 #include "converters/vm/kubevirt_drives.h"
+#include "converters/vm/kubevirt_instancetype.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 
@@ -79,12 +80,28 @@ static void add_storage(const struct vf_manifest_plan *plan, size_t i, cJSON *sp
         o->request_bytes ? "the disk, and what a filesystem takes" : "capacityInBytes");
 }
 
+static void add_infer_labels(const struct vf_manifest_plan *plan, size_t i, cJSON *metadata)
+{
+    if (&plan->vm->disks[i] != plan->boot_disk) {
+        return;
+    }
+    cJSON *labels = cJSON_GetObjectItemCaseSensitive(metadata, "labels");
+    bool own = labels == NULL;
+    labels = own ? vf_json_add_object(metadata, "labels") : labels;
+    vf_kubevirt_infer_labels(plan, labels);
+    if (own && !labels->child) {
+        cJSON_DeleteItemFromObjectCaseSensitive(metadata, "labels");
+    }
+}
+
 cJSON *vf_kubevirt_data_volume(const struct vf_manifest_plan *plan, size_t i)
 {
     cJSON *document = vf_json_new_object();
     vf_json_add_string(document, "apiVersion", "cdi.kubevirt.io/v1beta1");
     vf_json_add_string(document, "kind", "DataVolume");
-    add_claim_annotations(plan, i, vf_kubevirt_metadata(document, plan, plan->claims[i]));
+    cJSON *metadata = vf_kubevirt_metadata(document, plan, plan->claims[i]);
+    add_infer_labels(plan, i, metadata);
+    add_claim_annotations(plan, i, metadata);
     cJSON *spec = vf_json_add_object(document, "spec");
     const char *source = vf_kubevirt_disk_options(plan, i)->image ? "upload" : "blank";
     vf_json_add_object(vf_json_add_object(spec, "source"), source);
@@ -106,6 +123,7 @@ void vf_kubevirt_adopt(const struct vf_manifest_plan *plan, cJSON *spec)
         cJSON *template = vf_json_append_object(templates);
         cJSON *metadata = vf_json_add_object(template, "metadata");
         vf_json_add_string(metadata, "name", plan->claims[i]);
+        add_infer_labels(plan, i, metadata);
         vf_json_add_string(vf_json_add_object(metadata, "annotations"),
                            CDI_ANNOTATION("allowClaimAdoption"), "true");
         cJSON *volume = vf_json_add_object(template, "spec");

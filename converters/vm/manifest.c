@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/vm/kubevirt_drives.h"
 #include "converters/vm/kubevirt_instancetype.h"
 #include "converters/vm/kubevirt_machine.h"
 #include "converters/vm/kubevirt_volumes.h"
@@ -85,10 +86,20 @@ static int count_disks(const struct vf_manifests *m, struct vf_error **err)
     return rc;
 }
 
-static int fill(const struct vf_manifest_plan *plan, const cJSON *template, const char *what,
+static void find_boot_disk(struct vf_manifest_plan *plan)
+{
+    struct vf_drives drives;
+    vf_drives_plan(plan, NULL, &drives);
+    const struct vf_drive *first = vf_drives_first(&drives);
+    plan->boot_disk = first && first->kind == VF_DRIVE_COPIED ? first->disk : NULL;
+    vf_drives_release(&drives);
+}
+
+static int fill(struct vf_manifest_plan *plan, const cJSON *template, const char *what,
                 struct vf_manifests *m, struct vf_error **err)
 {
     size_t n = vf_manifest_is_alone(plan) ? 0 : plan->vm->n_disks;
+    find_boot_disk(plan);
     vf_vm_concerns(plan->vm, &m->concerns);
     m->documents = vf_xcalloc(n + 1, sizeof(cJSON *));
     for (size_t i = 0; i < n; i++) {

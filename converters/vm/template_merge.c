@@ -142,7 +142,8 @@ static void merge_member(const struct merge *m, const cJSON *t, cJSON *object, c
         merge_objects(m, t, t->string, own, kind);
     } else if (cJSON_IsArray(t) && cJSON_IsArray(own) && named) {
         merge_lists(m, t, own, kind);
-    } else if (is_scalar(t) && is_scalar(own) && kind == VF_ORIGIN_DEFAULT) {
+    } else if (is_scalar(t) && is_scalar(own) && kind == VF_ORIGIN_DEFAULT &&
+               !cJSON_Compare(t, own, true)) {
         vf_origin_forget(m->origins, own);
         cJSON_ReplaceItemViaPointer(object, own, copy(m, t));
     }

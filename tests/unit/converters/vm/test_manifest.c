@@ -490,9 +490,9 @@ static void test_manifest__adoption_says_of_claims_what_they_are(void **state)
     assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
     assert_int_equal(m.n_documents, 1);
     expect_at(&m, "kind", "\"VirtualMachine\"");
-    expect_at(&m, "spec.dataVolumeTemplates.0.metadata",
-              "{\"name\":\"db.root\",\"annotations\":"
-              "{\"cdi.kubevirt.io/allowClaimAdoption\":\"true\"}}");
+    expect_at(&m, "spec.dataVolumeTemplates.0.metadata.name", "\"db.root\"");
+    expect_at(&m, "spec.dataVolumeTemplates.0.metadata.annotations",
+              "{\"cdi.kubevirt.io/allowClaimAdoption\":\"true\"}");
     expect_at(&m, "spec.dataVolumeTemplates.0.spec",
               "{\"source\":{\"blank\":{}},\"storage\":{\"storageClassName\":\"fast\","
               "\"volumeMode\":\"Filesystem\",\"accessModes\":[\"ReadWriteOnce\"],"
