@@ -53,7 +53,7 @@ static double measured_rate(const struct vf_path_facts *path, const struct vf_vm
     size_t n_own = 0, n_all = 0;
     for (size_t i = 0; path && i < path->n_results; i++) {
         const struct vf_probe_result *r = &path->results[i];
-        if (r->transport == kind && r->bytes_per_s > 0) {
+        if (r->transport == kind && r->failure == VF_PROBE_GOOD && r->bytes_per_s > 0) {
             all += r->bytes_per_s;
             n_all++;
             if (is_of_vm(r, vm)) {
@@ -65,17 +65,27 @@ static double measured_rate(const struct vf_path_facts *path, const struct vf_vm
     return n_own ? own / (double)n_own : n_all ? all / (double)n_all : 0;
 }
 
-static bool was_good(const struct vf_path_facts *path, enum vf_transport_kind kind)
+/* On its host, or its datastores; that a disk of a VM which is off can be read says nothing of one
+ * that runs. */
+static bool was_good(const struct vf_path_facts *path, const struct vf_vm *vm,
+                     enum vf_transport_kind kind)
 {
+    bool good = false;
     for (size_t i = 0; path && i < path->n_results; i++) {
-        if (path->results[i].transport == kind && path->results[i].failure == VF_PROBE_GOOD) {
-            return true;
+        const struct vf_probe_result *r = &path->results[i];
+        if (r->transport != kind || !is_of_vm(r, vm) || r->failure == VF_PROBE_NOT_TRIED) {
+            continue;
         }
+        if (r->failure != VF_PROBE_GOOD || (vm->power == VF_POWER_ON && !r->running)) {
+            return false;
+        }
+        good = true;
     }
-    return false;
+    return good;
 }
 
 enum vf_transport_kind vf_estimate_transport(const struct vf_check_options *options,
+                                             const struct vf_vm *vm,
                                              const struct vf_path_facts *path)
 {
     static const enum vf_transport_kind preferred[] = {VF_TRANSPORT_VDDK, VF_TRANSPORT_HTTPS};
@@ -84,7 +94,7 @@ enum vf_transport_kind vf_estimate_transport(const struct vf_check_options *opti
                                                            : options->transport.kind;
     }
     for (size_t i = 0; i < sizeof preferred / sizeof preferred[0]; i++) {
-        if (vf_check_may_use(options, preferred[i]) && was_good(path, preferred[i])) {
+        if (vf_check_may_use(options, preferred[i]) && was_good(path, vm, preferred[i])) {
             return preferred[i];
         }
     }
@@ -99,7 +109,7 @@ static uint64_t used_bytes(const struct vf_vm_disk *d)
 void vf_estimate_copy(const struct vf_check_options *options, const struct vf_vm *vm,
                       const struct vf_path_facts *path, struct vf_estimate *ret)
 {
-    enum vf_transport_kind kind = vf_estimate_transport(options, path);
+    enum vf_transport_kind kind = vf_estimate_transport(options, vm, path);
     unsigned parallel = options->import ? options->import->parallel_disks : 0;
     uint64_t largest = 0;
     size_t at_once = parallel ? parallel : USUAL_PARALLEL_DISKS;

@@ -8,8 +8,9 @@
 #include "jobs/preflight/preflight.h"
 
 /* Which transport the estimate is of: the one asked for, else the first of vddk and https that was
- * seen to work, else nfc. `path` may be NULL. */
+ * seen to work where the VM is, else nfc. `path` may be NULL. */
 enum vf_transport_kind vf_estimate_transport(const struct vf_check_options *options,
+                                             const struct vf_vm *vm,
                                              const struct vf_path_facts *path);
 
 /* With a measured rate of that transport (of the VM's host or datastore, else of others), or the

@@ -34,6 +34,7 @@ struct vf_check_options {
     bool allow_stun, hard_power_off; /* of a warm migration */
     struct vf_transport_options transport;
     enum vf_probe probe;
+    unsigned probe_timeout_ms; /* of all probes together; 0: 20 s, with FULL 150 s */
 };
 
 struct vf_source_facts {

@@ -10,8 +10,8 @@
 
 #define PARALLEL 4u
 /* What runs when the time is over ends within some seconds more: an abort, a logout. */
-#define LIGHT_MS (20 * 1000)
-#define FULL_MS  (150 * 1000)
+#define LIGHT_MS 20000
+#define FULL_MS  150000
 /* A probe is told of a server that is busy, and does not wait for it. */
 #define RETRY_MS 3000
 
@@ -300,7 +300,9 @@ int vf_path_facts_fetch(struct vf_vsphere *vs, const struct vf_check_options *op
     }
     struct timer timer = {.limit = vf_cancel_new(cancel),
                           .done = vf_cancel_new(cancel),
-                          .ms = options->probe == VF_PROBE_FULL ? FULL_MS : LIGHT_MS};
+                          .ms = options->probe_timeout_ms         ? options->probe_timeout_ms
+                                : options->probe == VF_PROBE_FULL ? FULL_MS
+                                                                  : LIGHT_MS};
     struct plan plan = {.probes = {.http = vf_vsphere_http_options(vs),
                                    .options = options,
                                    .source = source,

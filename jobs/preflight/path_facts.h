@@ -14,11 +14,11 @@
 #include "importer/vsphere/vsphere.h"
 #include "jobs/preflight/facts.h"
 
-/* Of many VMs one for each host, and one for each datastore. Four at a time, all within half a
- * minute (with VF_PROBE_FULL, which takes snapshots, within three); what there was no time for is
- * told as not tried. The session is not used but to make one more like it, which ends by those
- * deadlines. `source` tells hosts' names and thumbprints. `reporter` (may be NULL) is told of
- * snapshots. An error only for a cancellation. */
+/* Of many VMs one for each host, and one for each datastore. Four at a time, all within the probes'
+ * time and some seconds to clean up; what there was no time for is told as not tried. The session
+ * is not used but to make one more like it, which ends by those deadlines. `source` tells hosts'
+ * names and thumbprints. `reporter` (may be NULL) is told of snapshots. An error only for a
+ * cancellation. */
 int vf_path_facts_fetch(struct vf_vsphere *vs, const struct vf_check_options *options,
                         const struct vf_source_facts *source, const struct vf_vm *vms, size_t n,
                         struct vf_reporter *reporter, const struct vf_cancel *cancel,

@@ -41,22 +41,27 @@ void vf_probe_not_tried(struct vf_probes *p, const struct vf_probe_of *of, const
             .failure = VF_PROBE_NOT_TRIED, .reason = vf_xstrdup(why), .hint = vf_xstrdup(hint)});
 }
 
-/* Without a status there was no answer in HTTP. */
+/* A status is the ESXi host's own answer; to a probe of the host alone any answer is good, so that
+ * one which makes it fail is a proxy's. */
 static enum vf_probe_failure failure_of(const struct vf_probe_of *of, const struct vf_error *e)
 {
     if (vf_error_code(e) == VF_CANCELLED) {
         return VF_PROBE_NOT_TRIED;
     }
-    if (!of->at_host || vf_error_http_status(e)) {
+    if (!of->at_host) {
         return VF_PROBE_REFUSED;
+    }
+    if (vf_error_http_status(e)) {
+        return of->transport == VF_TRANSPORT_AUTO ? VF_PROBE_PORT : VF_PROBE_REFUSED;
     }
     switch (vf_error_code(e)) {
     case VF_MISSING:
         return VF_PROBE_NAME;
-    case VF_RETRY:
-        return VF_PROBE_PORT;
     case VF_AUTH:
         return VF_PROBE_CERTIFICATE;
+    case VF_RETRY:
+    case VF_UNSUPPORTED: /* it speaks no TLS */
+        return VF_PROBE_PORT;
     default:
         return VF_PROBE_REFUSED;
     }
@@ -69,7 +74,9 @@ void vf_probe_failed(struct vf_probes *p, const struct vf_probe_of *of, struct v
         r.reason = vf_xstrdup("it did not come to an end in the time that probes have");
     } else {
         r.reason = vf_error_format(*err);
-        r.hint = vf_xstrdup(vf_error_get_hint(*err));
+        /* What helps with an address that a person gave does not help with one of vSphere's. */
+        bool is_proxys = vf_error_http_status(*err) != 0;
+        r.hint = of->at_host && !is_proxys ? NULL : vf_xstrdup(vf_error_get_hint(*err));
     }
     add(p, of, r);
     vf_error_clear(err);

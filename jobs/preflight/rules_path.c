@@ -68,7 +68,8 @@ static void tell_hosts(const struct vf_check *c, enum vf_probe_failure failure)
         char *vf_autofree object = vf_xasprintf("host \"%s\"", r->object ? r->object : "?");
         char *vf_autofree vms =
             n ? vf_xasprintf(" (%zu VM%s there)", n, vf_check_plural(n)) : vf_xstrdup("");
-        vf_found_as(c, host_severity(c, r), object, r->hint, "%s%s%s", r->reason, vms,
+        vf_found_as(c, host_severity(c, r), object, r->hint, "%s%s%s%s", r->reason, vms,
+                    r->guessed ? "; only the name that vCenter has for it was tried" : "",
                     copies_here(c) ? ""
                                    : "; this is so from here, and the copy runs in the cluster");
     }
@@ -237,7 +238,8 @@ static void check_duration(const struct vf_check *c)
     if (e.bytes == 0) {
         return;
     }
-    const char *transport = vf_transport_name(vf_estimate_transport(c->options, &c->facts->path));
+    const char *transport =
+        vf_transport_name(vf_estimate_transport(c->options, c->vm, &c->facts->path));
     vf_text_bytes(bytes, e.bytes);
     vf_text_bytes(rate, (uint64_t)e.bytes_per_s);
     vf_text_duration(copy, whole_seconds(e.copy_s));

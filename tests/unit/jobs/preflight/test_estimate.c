@@ -100,17 +100,24 @@ static void test_estimate__of_a_warm_migration_takes_the_transport_that_works(vo
     init(&w, 1);
     measured(&w, VF_TRANSPORT_NFC, 10);
     measured(&w, VF_TRANSPORT_HTTPS, 100);
-    assert_int_equal(vf_estimate_transport(&w.check, &w.path), VF_TRANSPORT_NFC); /* cold */
+    assert_int_equal(vf_estimate_transport(&w.check, &w.vm, &w.path), VF_TRANSPORT_NFC); /* cold */
     w.check.warm = true;
-    assert_int_equal(vf_estimate_transport(&w.check, &w.path), VF_TRANSPORT_HTTPS);
+    assert_int_equal(vf_estimate_transport(&w.check, &w.vm, &w.path), VF_TRANSPORT_HTTPS);
     assert_int_equal((int)estimate(&w).copy_s, 1);
     double short_s = estimate(&w).downtime_s;
     w.results[1].failure = VF_PROBE_REFUSED;
-    assert_int_equal(vf_estimate_transport(&w.check, &w.path), VF_TRANSPORT_NFC);
+    assert_int_equal(vf_estimate_transport(&w.check, &w.vm, &w.path), VF_TRANSPORT_NFC);
     /* The last round reads the whole export. */
     assert_true(estimate(&w).downtime_s > short_s + 9);
+    w.results[1].failure = VF_PROBE_GOOD;
+    w.vm.power = VF_POWER_ON; /* and what was read belongs to one that is off */
+    assert_int_equal(vf_estimate_transport(&w.check, &w.vm, &w.path), VF_TRANSPORT_NFC);
+    w.results[1].running = true;
+    assert_int_equal(vf_estimate_transport(&w.check, &w.vm, &w.path), VF_TRANSPORT_HTTPS);
+    w.results[1].datastore = slow; /* another one's */
+    assert_int_equal(vf_estimate_transport(&w.check, &w.vm, &w.path), VF_TRANSPORT_NFC);
     w.check.transport.kind = VF_TRANSPORT_HTTPS; /* asked for, whatever was seen */
-    assert_int_equal(vf_estimate_transport(&w.check, &w.path), VF_TRANSPORT_HTTPS);
+    assert_int_equal(vf_estimate_transport(&w.check, &w.vm, &w.path), VF_TRANSPORT_HTTPS);
 }
 
 static void test_estimate__of_no_disk_is_nothing(void **state)
