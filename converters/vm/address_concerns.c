@@ -25,7 +25,7 @@ static bool is_given(const struct vf_manifest_plan *plan, size_t i)
 {
     const struct vf_vm_nic *nic = &plan->vm->nics[i];
     bool all = plan->mapping->addresses == VF_ADDRESSES_CLOUD_INIT &&
-               plan->vm->family == VF_GUEST_LINUX && vf_network_keeps_mac(nic->mac);
+               vf_kubevirt_family(plan) == VF_GUEST_LINUX && vf_network_keeps_mac(nic->mac);
     for (size_t a = 0; a < nic->n_addresses; a++) {
         all &= nic->addresses[a].origin != VF_ADDRESS_STATIC ||
                vf_cloud_init_keeps(&nic->addresses[a]);
@@ -47,7 +47,7 @@ static void tell_nic(const struct vf_manifest_plan *plan, size_t i, struct vf_co
                         i, addresses);
     } else if (is_given(plan, i)) {
         return; /* what cloud-init needs is told of the drive */
-    } else if (plan->vm->family == VF_GUEST_WINDOWS) {
+    } else if (vf_kubevirt_family(plan) == VF_GUEST_WINDOWS) {
         vf_concerns_add(
             c, "nic.address-lost",
             "NIC net-%zu had %s: Windows ties an address to the card, and finds "

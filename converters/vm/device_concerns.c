@@ -38,8 +38,7 @@ static void tell_devices(const struct vf_vm *vm, struct vf_concerns *c)
 static void tell_windows(const struct vf_manifest_plan *plan, const struct vf_drive *first,
                          struct vf_concerns *c)
 {
-    bool disks = first && first->disk &&
-                 (strcmp(first->bus, "virtio") == 0 || strcmp(first->bus, "scsi") == 0);
+    bool disks = first && (strcmp(first->bus, "virtio") == 0 || strcmp(first->bus, "scsi") == 0);
     bool nics = vf_kubevirt_has_virtio_nics(plan);
     if (disks) {
         vf_concerns_add(c, "guest.windows-drivers",
@@ -50,7 +49,7 @@ static void tell_windows(const struct vf_manifest_plan *plan, const struct vf_dr
         vf_concerns_add(c, "guest.windows-drivers",
                         "Windows has a network with virtio NICs only with the virtio-win drivers "
                         "in the guest: install them before, or set the NICs' model to e1000e");
-    } else if (first && first->disk && first->bus_note.kind != VF_ORIGIN_OPTION) {
+    } else if (first && first->bus_note.kind != VF_ORIGIN_OPTION) {
         vf_concerns_add(c, "guest.windows-slow",
                         "Windows is on %s disks, for which it has drivers: virtio is faster, once "
                         "virtio-win is installed in the guest",
@@ -61,8 +60,7 @@ static void tell_windows(const struct vf_manifest_plan *plan, const struct vf_dr
 static void tell_linux(const struct vf_manifest_plan *plan, const struct vf_drive *first,
                        struct vf_concerns *c)
 {
-    if (plan->os && plan->os->host_only_boot_image && first && first->disk &&
-        strcmp(first->bus, "usb") != 0) {
+    if (plan->os && plan->os->host_only_boot_image && first && strcmp(first->bus, "usb") != 0) {
         vf_concerns_add(c, "guest.boot-image",
                         "the guest may not find its %s disk when it boots: its initramfs has the "
                         "drivers of a VM in vSphere, unless it was made for any machine",
@@ -74,10 +72,7 @@ void vf_device_concerns(const struct vf_manifest_plan *plan, const struct vf_dri
                         struct vf_concerns *concerns)
 {
     const struct vf_drive *first = vf_drives_first(drives);
-    for (size_t i = 0; !first && i < drives->n_items; i++) {
-        first = drives->items[i].disk ? &drives->items[i] : NULL;
-    }
-    if (plan->vm->family == VF_GUEST_WINDOWS) {
+    if (vf_kubevirt_family(plan) == VF_GUEST_WINDOWS) {
         tell_windows(plan, first, concerns);
     } else {
         tell_linux(plan, first, concerns);

@@ -18,7 +18,7 @@ static void add_tpm(const struct vf_manifest_plan *plan, cJSON *devices)
         vf_json_add_bool(tpm, "persistent", true);
         vf_origin_note(plan->origins, tpm, kind,
                        told == VF_UNSET ? "it has a VirtualTPM" : "tpm is told");
-    } else if (plan->mapping->preference && plan->vm->family == VF_GUEST_WINDOWS) {
+    } else if (plan->preference.name && vf_kubevirt_family(plan) == VF_GUEST_WINDOWS) {
         /* A preference for Windows may bring one. */
         cJSON *tpm = vf_json_add_object(devices, "tpm");
         vf_json_add_bool(tpm, "enabled", false);
@@ -30,8 +30,8 @@ static void add_tpm(const struct vf_manifest_plan *plan, cJSON *devices)
 /* A mouse that follows the console's pointer; entropy; the age of drivers. */
 static void add_by_guest(const struct vf_manifest_plan *plan, cJSON *devices)
 {
-    const struct vf_vm *vm = plan->vm;
-    if (vm->family == VF_GUEST_WINDOWS) {
+    enum vf_guest_family family = vf_kubevirt_family(plan);
+    if (family == VF_GUEST_WINDOWS) {
         cJSON *inputs = vf_json_add_array(devices, "inputs");
         cJSON *tablet = vf_json_append_object(inputs);
         vf_json_add_string(tablet, "name", "tablet");
@@ -40,7 +40,7 @@ static void add_by_guest(const struct vf_manifest_plan *plan, cJSON *devices)
         vf_origin_note(plan->origins, inputs, VF_ORIGIN_DEFAULT,
                        "a pointer that follows the console's, for Windows");
     }
-    if (vm->family == VF_GUEST_LINUX) {
+    if (family == VF_GUEST_LINUX) {
         vf_origin_note(plan->origins, vf_json_add_object(devices, "rng"), VF_ORIGIN_DEFAULT,
                        "entropy, for Linux");
     }

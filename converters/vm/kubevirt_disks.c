@@ -51,10 +51,16 @@ static void add_bus(const struct vf_manifest_plan *plan, const struct vf_drive *
     }
 }
 
-/* With a cache, a disk that several write to fails at launch. */
+/* With a cache, a disk that several write to fails at launch. An error of one stops the VM, unless
+ * its guest is told, which then can hand over to another one. */
 static void add_sharing(const struct vf_manifest_plan *plan, const struct vf_drive *d, cJSON *disk)
 {
     bool shared = d->kind == VF_DRIVE_CLAIM || (d->kind == VF_DRIVE_COPIED && d->disk->shared);
+    if (shared || d->kind == VF_DRIVE_LUN) {
+        vf_json_add_string(disk, "errorPolicy", "report");
+        vf_origin_note_member(plan->origins, disk, "errorPolicy", VF_ORIGIN_DEFAULT,
+                              "the guest sees errors, and is not stopped");
+    }
     if (!shared) {
         return;
     }

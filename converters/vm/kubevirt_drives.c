@@ -165,7 +165,8 @@ static void add_cdroms(const struct vf_manifest_plan *plan, struct vf_drives *dr
 static void add_cloud_init(const struct vf_manifest_plan *plan, struct vf_drives *drives,
                            struct vf_concerns *concerns)
 {
-    if (plan->mapping->addresses != VF_ADDRESSES_CLOUD_INIT || plan->vm->family != VF_GUEST_LINUX) {
+    if (plan->mapping->addresses != VF_ADDRESSES_CLOUD_INIT ||
+        vf_kubevirt_family(plan) != VF_GUEST_LINUX) {
         return;
     }
     cJSON *network = vf_cloud_init_network(plan->vm, plan->networks);
@@ -213,10 +214,12 @@ void vf_drives_release(struct vf_drives *drives)
 
 const struct vf_drive *vf_drives_first(const struct vf_drives *drives)
 {
+    const struct vf_drive *first = NULL;
     for (size_t i = 0; i < drives->n_items; i++) {
-        if (drives->items[i].boot == 1) {
-            return &drives->items[i];
+        const struct vf_drive *d = &drives->items[i];
+        if (d->disk && d->boot && (!first || d->boot < first->boot)) {
+            first = d;
         }
     }
-    return NULL;
+    return first;
 }

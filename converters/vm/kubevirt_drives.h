@@ -72,7 +72,7 @@ void vf_drives_plan(const struct vf_manifest_plan *plan, struct vf_concerns *con
                     struct vf_drives *ret_drives);
 void vf_drives_release(struct vf_drives *drives); /* an all-zero struct is fine */
 
-/* The drive that the guest boots from first; NULL: none, or a NIC. */
+/* The first disk in the boot order, whatever else is tried before it; NULL: none. */
 const struct vf_drive *vf_drives_first(const struct vf_drives *drives);
 
 /* The parts of vf_drives_plan: each looks at the drives that are there. */

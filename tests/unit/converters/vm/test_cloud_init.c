@@ -173,7 +173,7 @@ static void test_cloud_init__is_given_to_linux_that_wants_it(void **state)
     manifest_check_expect(&c, SPEC "volumes", NULL);
     manifest_check_concern(&c, "nic.address-static", "NIC net-0 has 10.1.2.3");
     c.mapping.addresses = VF_ADDRESSES_CLOUD_INIT;
-    c.vm.family = VF_GUEST_WINDOWS;
+    c.vm.guest_id = TEXT("windows9_64Guest");
     manifest_check_build(&c);
     manifest_check_expect(&c, SPEC "volumes", NULL);
     manifest_check_concern(&c, "nic.address-lost", "cloud-init is for Linux");

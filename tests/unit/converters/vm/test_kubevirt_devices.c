@@ -49,19 +49,18 @@ static void test_devices__drivers_that_a_guest_may_lack(void **state)
     (void)state;
     static const struct {
         const char *guest;
-        enum vf_guest_family family;
         const char *bus, *model, *id, *part;
     } rows[] = {
-        {"windows9_64Guest", VF_GUEST_WINDOWS, NULL, NULL, "guest.windows-slow", "sata"},
-        {"windows9_64Guest", VF_GUEST_WINDOWS, "sata", NULL, "guest.windows-slow", NULL},
-        {"windows9_64Guest", VF_GUEST_WINDOWS, NULL, NULL, "guest.windows-drivers", NULL},
-        {"windows9_64Guest", VF_GUEST_WINDOWS, "virtio", NULL, "guest.windows-drivers", "virtio"},
-        {"windows9_64Guest", VF_GUEST_WINDOWS, "scsi", NULL, "guest.windows-drivers", "scsi disks"},
-        {"windows9_64Guest", VF_GUEST_WINDOWS, NULL, "virtio", "guest.windows-drivers", "NICs"},
-        {"rhel9_64Guest", VF_GUEST_LINUX, NULL, NULL, "guest.boot-image", "virtio disk"},
-        {"rhel9_64Guest", VF_GUEST_LINUX, "sata", NULL, "guest.boot-image", "sata disk"},
-        {"ubuntu64Guest", VF_GUEST_LINUX, NULL, NULL, "guest.boot-image", NULL},
-        {"rhel6_64Guest", VF_GUEST_LINUX, NULL, NULL, "guest.boot-image", NULL},
+        {"windows9_64Guest", NULL, NULL, "guest.windows-slow", "sata"},
+        {"windows9_64Guest", "sata", NULL, "guest.windows-slow", NULL},
+        {"windows9_64Guest", NULL, NULL, "guest.windows-drivers", NULL},
+        {"windows9_64Guest", "virtio", NULL, "guest.windows-drivers", "virtio"},
+        {"windows9_64Guest", "scsi", NULL, "guest.windows-drivers", "scsi disks"},
+        {"windows9_64Guest", NULL, "virtio", "guest.windows-drivers", "NICs"},
+        {"rhel9_64Guest", NULL, NULL, "guest.boot-image", "virtio disk"},
+        {"rhel9_64Guest", "sata", NULL, "guest.boot-image", "sata disk"},
+        {"ubuntu64Guest", NULL, NULL, "guest.boot-image", NULL},
+        {"rhel6_64Guest", NULL, NULL, "guest.boot-image", NULL},
     };
     struct vf_vm_disk disk = {.capacity_bytes = GIB};
     struct vf_vm_nic nic = {.mac = TEXT("00:50:56:9a:11:01"), .start_connected = true};
@@ -72,7 +71,6 @@ static void test_devices__drivers_that_a_guest_may_lack(void **state)
         c.vm.nics = &nic;
         c.vm.n_nics = 1;
         c.vm.guest_id = TEXT(rows[i].guest);
-        c.vm.family = rows[i].family;
         c.mapping.disk_bus = TEXT(rows[i].bus);
         c.mapping.nic_model = TEXT(rows[i].model);
         manifest_check_build(&c);
@@ -99,7 +97,7 @@ static void test_devices__tpm_as_the_source_or_told(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct manifest_check c = manifest_check_linux();
         c.vm.has_vtpm = rows[i].has;
-        c.vm.family = rows[i].windows ? VF_GUEST_WINDOWS : VF_GUEST_LINUX;
+        c.vm.guest_id = TEXT(rows[i].windows ? "windows11_64Guest" : "ubuntu64Guest");
         c.mapping.tpm = rows[i].told;
         c.mapping.preference = TEXT(rows[i].preference);
         manifest_check_build(&c);
@@ -120,7 +118,8 @@ static void test_devices__by_the_family_and_age_of_the_guest(void **state)
     manifest_check_build(&c);
     manifest_check_expect(&c, DEVICES "useVirtioTransitional", "true");
     manifest_check_origin(&c, DEVICES "useVirtioTransitional", VF_ORIGIN_OS, "row \"centos6\"");
-    c.vm.family = VF_GUEST_WINDOWS;
+    /* A row that is named goes before what the source says. */
+    c.mapping.os = TEXT("win2k22");
     manifest_check_build(&c);
     manifest_check_expect(&c, DEVICES "rng", NULL);
     manifest_check_expect(&c, DEVICES "inputs.0.type", "\"tablet\"");

@@ -132,7 +132,8 @@ static void test_drives__disks_of_both_lists_keep_their_order(void **state)
     manifest_check_build(&c);
     manifest_check_expect(&c, DEVICES "disks.0",
                           "{\"name\":\"disk-0\",\"bootOrder\":1,\"serial\":\"6000c29a5e1f0b7c9d2e\""
-                          ",\"disk\":{\"bus\":\"virtio\"},\"cache\":\"none\",\"shareable\":true}");
+                          ",\"disk\":{\"bus\":\"virtio\"},\"errorPolicy\":\"report\",\"cache\":"
+                          "\"none\",\"shareable\":true}");
     manifest_check_expect(&c, DEVICES "disks.1",
                           "{\"name\":\"disk-1\",\"disk\":{\"bus\":\"virtio\"}}");
     manifest_check_expect(&c, DEVICES "disks.2", NULL);
@@ -163,7 +164,8 @@ static void test_drives__raw_device_mapping_is_as_decided(void **state)
     c.mapping.n_disks = 1;
     manifest_check_build(&c);
     manifest_check_expect(&c, DEVICES "disks",
-                          "[{\"name\":\"disk-0\",\"bootOrder\":1,\"lun\":{\"bus\":\"scsi\"}}]");
+                          "[{\"name\":\"disk-0\",\"bootOrder\":1,\"lun\":{\"bus\":\"scsi\"},"
+                          "\"errorPolicy\":\"report\"}]");
     manifest_check_expect(&c, SPEC "volumes.0.persistentVolumeClaim.claimName", "\"lun7\"");
     manifest_check_concern(&c, "disk.lun", "naa.600a0980");
     /* The decision for all, and no claim that leads to it. */
