@@ -47,7 +47,7 @@ static void assign_names(const struct vf_import_options *import, struct vf_facts
         f->names[0] = vf_xstrdup(import->name);
         return;
     }
-    const struct vf_vm **vf_autofree vms = vf_xcalloc(f->n_vms, sizeof *vms);
+    const struct vf_vm **vf_autofree vms = vf_xcalloc(f->n_vms, sizeof(void *));
     for (size_t i = 0; i < f->n_vms; i++) {
         vms[i] = &f->vms[i];
     }

@@ -35,7 +35,7 @@ static void assemble(void)
             table[n_rules++] = r;
         }
     }
-    qsort(table, n_rules, sizeof(const struct vf_rule *), compare);
+    qsort(table, n_rules, sizeof(void *), compare);
 }
 
 const struct vf_rule *const *vf_rules_all(void)
