@@ -1,7 +1,8 @@
 #include "jobs/cli/commands.h"
 
 const struct vf_command *const vf_commands[] = {
-    &vf_cmd_inventory, &vf_cmd_check,      &vf_cmd_import,   &vf_cmd_migrate, &vf_cmd_status,
-    &vf_cmd_cutover,   &vf_cmd_cancel,     &vf_cmd_rollback, &vf_cmd_convert, &vf_cmd_verify,
-    &vf_cmd_cleanup,   &vf_cmd_completion, &vf_cmd_help,     &vf_cmd_version, NULL,
+    &vf_cmd_inventory,  &vf_cmd_check,   &vf_cmd_explain, &vf_cmd_import,
+    &vf_cmd_migrate,    &vf_cmd_status,  &vf_cmd_cutover, &vf_cmd_cancel,
+    &vf_cmd_rollback,   &vf_cmd_convert, &vf_cmd_verify,  &vf_cmd_cleanup,
+    &vf_cmd_completion, &vf_cmd_help,    &vf_cmd_version, NULL,
 };
