@@ -107,7 +107,13 @@ def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, warm_sim, sta
     vmferry("cleanup", *where, "--all").good()
 
     for account, roles in (
-        ("importer", ["vmferry-importer", "vmferry-proxy-reader", "vmferry-cluster-reader"]),
+        (
+            "importer",
+            [
+                *("vmferry-importer", "vmferry-proxy-reader", "vmferry-cluster-reader"),
+                "vmferry-checker",
+            ],
+        ),
         ("vmferry-worker", ["vmferry-worker"]),
     ):
         asked = rbac.requests(cluster, prod, account)

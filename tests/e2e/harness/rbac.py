@@ -28,6 +28,8 @@ def install(cluster, namespace):
     name = f"importer-{namespace}"
     _bind(cluster, importer, name, "Role", "vmferry-proxy-reader", "cdi")
     _bind(cluster, importer, name, "ClusterRole", "vmferry-cluster-reader")
+    _bind(cluster, importer, "checker", "Role", "vmferry-checker", namespace)
+    _bind(cluster, importer, f"checker-{namespace}", "ClusterRole", "vmferry-checker")
 
 
 def _bind(cluster, subject, name, kind, role, namespace=None):
@@ -46,7 +48,7 @@ def _bind(cluster, subject, name, kind, role, namespace=None):
 def remove(cluster, namespace):
     """What is not in the namespace and would stay."""
     cluster.delete(f"{BINDINGS}/v1/rolebindings", f"importer-{namespace}", "cdi")
-    for name in (f"importer-{namespace}", f"vmferry-worker-{namespace}"):
+    for name in (f"importer-{namespace}", f"checker-{namespace}", f"vmferry-worker-{namespace}"):
         cluster.delete(f"{BINDINGS}/v1/clusterrolebindings", name)
 
 

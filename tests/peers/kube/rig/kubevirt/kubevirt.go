@@ -108,6 +108,9 @@ func (p *peer) install(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.makeRoles(ctx); err != nil {
+		return err
+	}
 	kubevirt := p.objects["KubeVirt"][0]
 	if err := p.create(ctx, kubevirts, namespace, kubevirt); err != nil {
 		return err
