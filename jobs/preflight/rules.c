@@ -8,10 +8,12 @@
 #define MAX_RULES 512u
 
 static const struct vf_rule *const parts[] = {
-    vf_rules_vm,      vf_rules_tracking, vf_rules_machine, vf_rules_disk,     vf_rules_guest,
-    vf_rules_network, vf_rules_look,     vf_rules_mapping, vf_rules_source,   vf_rules_account,
-    vf_rules_path,    vf_rules_target,   vf_rules_name,    vf_rules_kubevirt, vf_rules_storage,
-    vf_rules_quota,   vf_rules_node,
+    vf_rules_vm,      vf_rules_tracking, vf_rules_machine,
+    vf_rules_disk,    vf_rules_guest,    vf_rules_network,
+    vf_rules_look,    vf_rules_mapping,  vf_rules_source,
+    vf_rules_account, vf_rules_path,     vf_rules_target,
+    vf_rules_name,    vf_rules_kubevirt, vf_rules_storage,
+    vf_rules_quota,   vf_rules_node,     NULL,
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -27,8 +29,8 @@ static int compare(const void *a, const void *b)
 
 static void assemble(void)
 {
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        for (const struct vf_rule *r = parts[i]; r->id; r++) {
+    for (const struct vf_rule *const *part = parts; *part; part++) {
+        for (const struct vf_rule *r = *part; r->id; r++) {
             if (n_rules == MAX_RULES) {
                 abort();
             }
