@@ -124,6 +124,10 @@ struct vf_transport *vf_transport_vddk_new(const struct vf_transport_options *op
 int vf_transport_https_probe(struct vf_transport *t, const struct vf_vm *frozen,
                              const struct vf_cancel *cancel, struct vf_error **err);
 
+/* Of what such a read, or another of a datastore's file, failed with, the part that a person can do
+ * something with. Heap. */
+char *vf_transport_explain_https(const struct vf_vm *vm, const struct vf_error *e);
+
 /* The library loads, logs in, and reads from the first disk. `snapshot` NULL: the VM is off.
  * *ret_version is the caller's. */
 int vf_transport_vddk_probe(struct vf_transport *t, const char *snapshot,

@@ -45,8 +45,7 @@ static int try_https(const struct choice *c, struct vf_transport **ret_transport
     return 0;
 }
 
-/* Of a refusal the part that a person can do something with. */
-static char *explain_https(const struct choice *c, const struct vf_error *e)
+char *vf_transport_explain_https(const struct vf_vm *vm, const struct vf_error *e)
 {
     static const struct {
         const char *reason, *before, *after; /* whose disk it is stands between them */
@@ -57,7 +56,7 @@ static char *explain_https(const struct choice *c, const struct vf_error *e)
         {VF_DATASTORE_NO_RANGES, "the datastore browser does not serve parts of ", " disk"},
     };
     const char *reason = vf_error_reason(e);
-    const char *whose = c->frozen->power == VF_POWER_ON ? "a running VM's" : "the VM's";
+    const char *whose = vm->power == VF_POWER_ON ? "a running VM's" : "the VM's";
     long status = vf_error_http_status(e);
     char *vf_autofree shown = status ? vf_xasprintf(" (%ld)", status) : vf_xstrdup("");
     for (size_t i = 0; reason && i < sizeof known / sizeof known[0]; i++) {
@@ -88,7 +87,7 @@ static int choose_any(const struct choice *c, struct vf_transport **ret_transpor
         vf_error_clear(&e);
         rc = try_https(c, ret_transport, &reason, &e);
         if (rc && rc != VF_CANCELLED) {
-            reason = explain_https(c, e);
+            reason = vf_transport_explain_https(c->frozen, e);
             vf_error_clear(&e);
             *ret_transport = vf_transport_nfc_new(c->env);
             rc = 0;

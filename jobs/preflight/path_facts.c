@@ -125,6 +125,17 @@ static void plan_host(struct plan *p, const struct vf_vm *vm)
     }
 }
 
+/* Its snapshot is read by https, too. */
+static bool is_snapshot_planned(const struct plan *p, const struct vf_vm *vm)
+{
+    for (size_t i = 0; i < p->n_tasks; i++) {
+        if (p->tasks[i].kind == TASK_SNAPSHOT && p->tasks[i].vm == vm) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void plan_datastores(struct plan *p, size_t i)
 {
     const struct vf_vm *vm = &p->probes.vms[i];
@@ -135,7 +146,7 @@ static void plan_datastores(struct plan *p, size_t i)
             before = same(vm->disks[k].datastore, datastore);
         }
         const struct vf_vm *best = before ? NULL : representative(&p->probes, i, datastore);
-        if (best && fitness(best)) {
+        if (best && fitness(best) && !is_snapshot_planned(p, best)) {
             add_task(p, (struct task){.kind = TASK_HTTPS, .vm = best, .datastore = datastore});
         }
     }
@@ -149,6 +160,8 @@ static void plan_probes(struct plan *p)
         if (vm && fitness(vm)) {
             plan_host(p, vm);
         }
+    }
+    for (size_t i = 0; i < p->probes.n_vms; i++) {
         if (vf_check_may_use(o, VF_TRANSPORT_HTTPS)) {
             plan_datastores(p, i);
         }

@@ -67,17 +67,26 @@ static enum vf_probe_failure failure_of(const struct vf_probe_of *of, const stru
     }
 }
 
-void vf_probe_failed(struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err)
+static void add_failure(struct vf_probes *p, const struct vf_probe_of *of, char *reason,
+                        struct vf_error **err)
 {
-    struct vf_probe_result r = {.failure = failure_of(of, *err)};
+    struct vf_probe_result r = {.failure = failure_of(of, *err), .reason = reason};
     if (r.failure == VF_PROBE_NOT_TRIED) {
-        r.reason = vf_xstrdup("it did not come to an end in the time that probes have");
-    } else {
-        r.reason = vf_error_format(*err);
+        vf_replace_string(&r.reason, "it did not come to an end in the time that probes have");
+    } else if (!of->at_host || vf_error_http_status(*err)) {
         /* What helps with an address that a person gave does not help with one of vSphere's. */
-        bool is_proxys = vf_error_http_status(*err) != 0;
-        r.hint = of->at_host && !is_proxys ? NULL : vf_xstrdup(vf_error_get_hint(*err));
+        r.hint = vf_xstrdup(vf_error_get_hint(*err));
     }
     add(p, of, r);
     vf_error_clear(err);
+}
+
+void vf_probe_failed(struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err)
+{
+    add_failure(p, of, vf_error_format(*err), err);
+}
+
+void vf_probe_file_failed(struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err)
+{
+    add_failure(p, of, vf_transport_explain_https(of->vm, *err), err);
 }

@@ -42,6 +42,8 @@ void vf_probe_good(struct vf_probes *p, const struct vf_probe_of *of, double byt
 /* Takes *err (freed), and says by it what failed: at a host NAME, PORT, CERTIFICATE or REFUSED,
  * else REFUSED; an end by the limit is NOT_TRIED. */
 void vf_probe_failed(struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err);
+/* The same of a datastore's file. */
+void vf_probe_file_failed(struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err);
 void vf_probe_not_tried(struct vf_probes *p, const struct vf_probe_of *of, const char *why,
                         const char *hint);
 bool vf_probe_is_over(const struct vf_probes *p); /* no time is left, or it is cancelled */

@@ -17,7 +17,7 @@
 #define PIECE_BYTES   (1u << 20)
 #define MAX_PIECES    32u
 #define READ_MS       2000
-#define TELLING_BYTES (1u << 20) /* of less, no rate can be told */
+#define TELLING_BYTES (4u << 20) /* of less, no rate can be told */
 #define TELLING_MS    20
 
 struct reading {
@@ -112,7 +112,7 @@ void vf_probe_https(struct vf_probes *p, const struct vf_vm *vm, const char *dat
     } else if (vf_probe_is_over(p) || !p->vs) {
         vf_probe_not_tried(p, &of, p->no_session ? p->no_session : "no time was left", NULL);
     } else if (read_disk(p, vm, d, &rate, &e)) {
-        vf_probe_failed(p, &of, &e);
+        vf_probe_file_failed(p, &of, &e);
     } else {
         vf_probe_good(p, &of, rate);
     }

@@ -12,7 +12,7 @@
 #define READ_MS       2000
 #define FIRST_BYTE_MS 8000
 #define BUFFER_BYTES  (256u << 10)
-#define TELLING_BYTES (256u << 10) /* of less, no rate can be told */
+#define TELLING_BYTES (1u << 20) /* of less, no rate can be told */
 #define TELLING_MS    20
 
 /* "esx1.example:443" of "https://esx1.example/nfc/..."; what follows is the ticket. */

@@ -22,7 +22,7 @@ static void try_https(struct vf_probes *p, const struct vf_vm *frozen)
     struct vf_transport *t = vf_transport_https_new(&p->options->transport, &env);
     struct vf_error *e = NULL;
     if (vf_transport_https_probe(t, frozen, p->limit, &e)) {
-        vf_probe_failed(p, &of, &e);
+        vf_probe_file_failed(p, &of, &e);
     } else {
         vf_probe_good(p, &of, 0);
     }

@@ -20,7 +20,8 @@
 #define SKEW_BAD_MS  (5 * 60 * 1000)
 
 /* What a snapshot grows by nobody knows: vSphere's own alarm is at 15 % left, and a tenth of what
- * the VM uses is a busy day. Under the last one a guest may stand still within a minute. */
+ * the VM uses is a busy day. With little, and less than the last one, a guest may stand still
+ * within minutes. */
 #define FREE_LOW_PERCENT 10u
 #define GROWTH_PERCENT   10u
 #define FREE_LEAST_BYTES (1ull << 30)
@@ -282,7 +283,8 @@ static void too_full(const struct vf_check *c, const struct vf_datastore *d, con
     if (!low && !little) {
         return;
     }
-    vf_found_as(c, d->free_bytes < FREE_LEAST_BYTES ? VF_CRITICAL : VF_WARNING, object, NULL,
+    bool scarce = little && d->free_bytes < FREE_LEAST_BYTES;
+    vf_found_as(c, scarce ? VF_CRITICAL : VF_WARNING, object, NULL,
                 "%s of %s are free (%" PRIu64 " %%) for the snapshot of a VM that uses %s there",
                 vf_text_bytes(left, d->free_bytes), vf_text_bytes(whole, d->capacity_bytes),
                 d->free_bytes / (d->capacity_bytes / 100 + 1), vf_text_bytes(used, used_bytes));

@@ -366,12 +366,12 @@ static void expect_https(struct fixture *f, int status, const char *says)
 
 static void test_probe_https__that_is_locked_is_refused(void **state)
 {
-    expect_https(*state, 500, "500");
+    expect_https(*state, 500, "does not let the VM's disk be read: it is locked (500)");
 }
 
 static void test_probe_https__that_is_forbidden_is_refused(void **state)
 {
-    expect_https(*state, 403, "403");
+    expect_https(*state, 403, "disk be read (403)");
 }
 
 static void test_probe_https__without_a_plain_file_is_not_tried(void **state)

@@ -279,7 +279,8 @@ static void test_rules_source__room_for_a_snapshot_is_by_share_and_by_use(void *
     expect_space(1000 * GIB, 99 * GIB, 1 * GIB, VF_WARNING);
     /* Plenty for others, but not for this one. */
     expect_space(1000 * GIB, 101 * GIB, 2000 * GIB, VF_WARNING);
-    expect_space(1000 * GIB, GIB / 2, GIB, VF_CRITICAL);
+    expect_space(1000 * GIB, GIB / 2, GIB, VF_WARNING);
+    expect_space(1000 * GIB, GIB / 2, 100 * GIB, VF_CRITICAL);
     expect_space(1000 * GIB, 0, GIB, VF_CRITICAL);
     expect_space(0, 0, GIB, -1); /* not told */
 }
