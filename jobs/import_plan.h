@@ -37,8 +37,9 @@ struct vf_landing_ops {
 
 struct vf_landing {
     const struct vf_landing_ops *ops;
-    struct vf_import *im; /* borrowed */
-    char *place;          /* for people, once it is known; freed by ops->free */
+    struct vf_import *im;          /* borrowed */
+    char *place;                   /* for people, once it is known; freed by ops->free */
+    struct vf_kube_client *client; /* of a cluster; borrowed; NULL: none is asked */
 };
 
 struct vf_import {

@@ -10,6 +10,7 @@
 #include "jobs/export_streams.h"
 #include "jobs/find_vm.h"
 #include "jobs/import_plan.h"
+#include "jobs/preflight/preflight.h"
 #include "jobs/snapshot_take.h"
 
 /* By these our snapshots are known again, by people and by later runs. */
@@ -146,10 +147,23 @@ static int check_exportable(const struct vsphere_import *v, struct vf_error **er
     return rc;
 }
 
+/* By the rules of preflight, before anything is touched. */
+static int judge(const struct vsphere_import *v, struct vf_error **err)
+{
+    const struct vf_import *im = v->im;
+    const struct vf_check_options check = {.import = im->options};
+    if (im->options->no_check || im->options->dry_run) {
+        return 0;
+    }
+    return vf_preflight_before_copy(&check, v->vs, im->landing->client, &v->vm,
+                                    im->options->skip_checks, im->reporter, im->cancel, err);
+}
+
 static int import_found(struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_import *im = v->im;
     int rc = check_exportable(v, err);
+    rc = rc ? rc : judge(v, err);
     if (rc == 0) {
         /* Before the snapshot: what can be refused is refused without touching the VM. */
         rc = vf_import_prepare(im, &v->vm, err);

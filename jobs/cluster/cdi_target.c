@@ -501,6 +501,7 @@ int vf_warm_target_cdi_open(struct vf_import *im, const struct vf_transport_opti
                                    .warm = true};
     t->base.store = vf_cdi_store_new(t);
     int rc = vf_cluster_landing_connect(&t->l, err);
+    t->base.client = t->l.client;
     rc = rc ? rc : open_board(t, err);
     if (rc) {
         free_target(&t->base);

@@ -406,6 +406,7 @@ int vf_landing_cluster_open(struct vf_import *im, struct vf_landing **ret_landin
         free_landing(&l->landing);
         return rc;
     }
+    l->landing.client = l->client;
     *ret_landing = &l->landing;
     return 0;
 }

@@ -18,6 +18,7 @@
 #include "jobs/cluster/warm_claims.h"
 #include "jobs/find_vm.h"
 #include "jobs/migration/source_vm.h"
+#include "jobs/preflight/preflight.h"
 
 struct warm_launch {
     struct vf_launch la;
@@ -230,6 +231,22 @@ static int look_for_job(struct warm_launch *w, struct vf_error **err)
     return rc;
 }
 
+/* By the rules of preflight. What goes on with the claims of an earlier start was judged then. */
+static int judge(struct warm_launch *w, const struct vf_vm *vm, struct vf_error **err)
+{
+    const struct vf_import_options *o = w->im.options;
+    const struct vf_check_options check = vf_migration_check_options(w->la.migration);
+    bool goes_on = false;
+    for (size_t i = 0; i < w->l.n_disks; i++) {
+        goes_on = goes_on || w->made[i];
+    }
+    if (o->no_check || goes_on) {
+        return 0;
+    }
+    return vf_preflight_before_copy(&check, vf_source_vm_vsphere(w->source), w->l.client, vm,
+                                    o->skip_checks, w->im.reporter, w->im.cancel, err);
+}
+
 /* Everything that can be refused is, while nothing was made. */
 static int check_all(struct warm_launch *w, const struct vf_vm *vm, struct vf_error **err)
 {
@@ -317,6 +334,7 @@ static int make_all(struct warm_launch *w, struct vf_error **err)
     const struct vf_vm *vm = vf_source_vm_get(w->source);
     int rc = check_guard(w, err);
     rc = rc ? rc : assign_claims(w, err);
+    rc = rc ? rc : judge(w, vm, err);
     rc = rc ? rc : vf_launch_plan(&w->la, vm, err);
     if (rc) {
         return rc;

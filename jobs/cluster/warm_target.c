@@ -540,6 +540,7 @@ int vf_warm_target_cluster_open(struct vf_import *im, struct vf_warm_target **re
         rc = vf_cluster_open(&where, im->cancel, &t->l.client, err);
         t->l.ns = rc ? NULL : vf_kube_client_namespace(t->l.client);
     }
+    t->base.client = t->l.client;
     rc = rc ? rc : attach(t, err);
     if (rc) {
         free_target(&t->base);

@@ -10,6 +10,7 @@
 #include "jobs/cluster/cdi_target.h"
 #include "jobs/cluster/cdi_transport.h"
 #include "jobs/migration/world.h"
+#include "jobs/preflight/preflight.h"
 
 /* --- making and freeing a world ---------------------------------------------------------- */
 
@@ -142,6 +143,37 @@ static int check_transport(const struct vf_real_world *r, struct vf_error **err)
     return rc ? vf_error_wrap(err, rc, "transport vddk") : 0;
 }
 
+struct vf_check_options vf_migration_check_options(const struct vf_migration_options *options)
+{
+    return (struct vf_check_options){.import = &options->import,
+                                     .warm = true,
+                                     .allow_stun = options->policy.may_stun,
+                                     .hard_power_off = options->hard_power_off,
+                                     .transport = options->transport};
+}
+
+/* One that goes on was judged when it began, and may stand in the middle of its cutover. */
+static bool has_begun(const struct vf_real_world *r)
+{
+    struct vf_checkpoint c = {0};
+    int rc = r->target->store ? vf_checkpoint_load(r->target->store, &c, NULL) : VF_MISSING;
+    vf_checkpoint_release(&c);
+    return rc != VF_MISSING;
+}
+
+/* By the rules of preflight, before anything is touched. */
+static int judge(const struct vf_real_world *r, struct vf_error **err)
+{
+    const struct vf_import_options *o = &r->options->import;
+    const struct vf_check_options check = vf_migration_check_options(r->options);
+    if (o->no_check || has_begun(r)) {
+        return 0;
+    }
+    return vf_preflight_before_copy(&check, vf_source_vm_vsphere(r->source), r->target->client,
+                                    vf_source_vm_get(r->source), o->skip_checks, r->im.reporter,
+                                    r->im.cancel, err);
+}
+
 static int run_job(struct vf_real_world *r, const struct job *job, struct vf_error **err)
 {
     char *vf_autofree when = describe_cutover(&r->options->policy);
@@ -157,7 +189,8 @@ static int run_job(struct vf_real_world *r, const struct job *job, struct vf_err
         rc = attach(r, err);
         rc = rc ? rc : vf_machine_cancel(&r->world, job->discard, err);
     } else if (rc == 0) {
-        rc = vf_machine_run(&r->world, &r->options->policy, &end, err);
+        rc = judge(r, err);
+        rc = rc ? rc : vf_machine_run(&r->world, &r->options->policy, &end, err);
     }
     return rc ? vf_error_wrap(err, rc, "vm \"%s\"", r->im.vm_name) : 0;
 }

@@ -15,6 +15,7 @@
 #include "jobs/migration/machine.h"
 #include "jobs/migration/source_vm.h"
 #include "jobs/migration/transport.h"
+#include "jobs/preflight/facts.h"
 
 struct vf_migration_options {
     struct vf_import_options import; /* kind VSPHERE; target DIR or CLAIM */
@@ -34,6 +35,9 @@ int vf_migration_run(const struct vf_migration_options *options, struct vf_repor
 int vf_migration_cancel(const struct vf_migration_options *options, bool discard,
                         struct vf_reporter *reporter, struct vf_cancel *cancel,
                         struct vf_error **err);
+
+/* What preflight is asked before the first round of it. */
+struct vf_check_options vf_migration_check_options(const struct vf_migration_options *options);
 
 /* jobs/cluster/warm_launch.c: claims, a Secret, a ConfigMap and a Job that runs the same migration
  * on the claims it mounts. Followed to its end; a cancellation (the user's) leaves it running and

@@ -79,7 +79,8 @@ struct vf_warm_target {
     struct vf_import *im;              /* borrowed: options, names, copies, listeners */
     struct vf_checkpoint_store *store; /* ops->free frees both */
     struct vf_board *board;
-    char *place; /* for people */
+    char *place;                   /* for people */
+    struct vf_kube_client *client; /* of a cluster; borrowed; NULL: none is asked */
 };
 
 void vf_warm_target_free(struct vf_warm_target *t); /* NULL is fine */
