@@ -141,7 +141,7 @@ static const struct vf_option_group groups[] = {
 
 const struct vf_command vf_cmd_explain = {
     .name = "explain",
-    .summary = "show the VM that a VM would become, and why each field is as it is",
+    .summary = "show what a VM would become, and who says so of each field",
     .operands = "[VM]",
     .max_operands = 1,
     .details =
