@@ -21,9 +21,13 @@ if "--dump-plugin" not in arguments:
     body = {{
         "vm": given["vm"].removeprefix("moref="),
         "disk": WORLD["files"].index(given["file"]),
-        "snapshot": given["snapshot"],
         "path": os.path.join(folder, "content"),
     }}
+    # Of a VM that is off no snapshot is named.
+    if "snapshot" in given:
+        body["snapshot"] = given["snapshot"]
+    else:
+        body["live"] = True
     request = urllib.request.Request(
         WORLD["control"] + "/save-frozen", json.dumps(body).encode(), method="POST"
     )
