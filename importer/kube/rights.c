@@ -99,7 +99,7 @@ int vf_kube_rights_fetch_refused(struct vf_kube_client *client, const char *ns,
     while (needs[n]) {
         n++;
     }
-    const struct vf_kube_need **refused = vf_xcalloc(n + 1, sizeof *refused);
+    const struct vf_kube_need **refused = vf_xcalloc(n + 1, sizeof(void *));
     int rc = fetch_rules(client, ns, cancel, &review, err);
     for (size_t i = 0; i < n && rc == 0; i++) {
         bool allowed = vf_kube_rights_allow(vf_json_object(review, "status"), needs[i]);
