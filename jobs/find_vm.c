@@ -67,8 +67,8 @@ static int none(const char *name, const struct vf_vm *vms, size_t n, struct vf_e
     return VF_MISSING;
 }
 
-static int pick(const char *name, const struct vf_vm *vms, size_t n, char **ret_moref,
-                struct vf_error **err)
+int vf_find_among(const char *name, const struct vf_vm *vms, size_t n, const char **ret_moref,
+                  struct vf_error **err)
 {
     size_t *vf_autofree hits = vf_xcalloc(n, sizeof *hits);
     size_t n_hits = 0;
@@ -89,7 +89,7 @@ static int pick(const char *name, const struct vf_vm *vms, size_t n, char **ret_
     if (n_hits > 1) {
         return several(name, vms, hits, n_hits, err);
     }
-    *ret_moref = vf_xstrdup(vms[hits[0]].moref);
+    *ret_moref = vms[hits[0]].moref;
     return 0;
 }
 
@@ -98,13 +98,12 @@ int vf_find_vm(struct vf_vsphere *vs, const char *name, struct vf_vm *ret_vm, st
     const struct vf_vm_query query = {.brief = true};
     struct vf_vm *vms = NULL;
     size_t n = 0;
-    char *vf_autofree moref = NULL;
+    const char *moref = NULL;
     int rc = vf_vsphere_fetch_vms(vs, &query, &vms, &n, NULL, err);
-    if (rc == 0) {
-        rc = pick(name, vms, n, &moref, err);
-        vf_vms_free(vms, n);
-    }
-    return rc ? rc : vf_vsphere_fetch_vm(vs, moref, ret_vm, err);
+    rc = rc ? rc : vf_find_among(name, vms, n, &moref, err);
+    rc = rc ? rc : vf_vsphere_fetch_vm(vs, moref, ret_vm, err);
+    vf_vms_free(vms, n);
+    return rc;
 }
 
 static int check_disk(const struct vf_vm *vm, const struct vf_vm_disk *d, struct vf_error **err)

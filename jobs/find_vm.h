@@ -12,6 +12,10 @@
 int vf_find_vm(struct vf_vsphere *vs, const char *name, struct vf_vm *ret_vm,
                struct vf_error **err);
 
+/* The same among VMs that were fetched, brief or not: *ret_moref is borrowed of the one. Pure. */
+int vf_find_among(const char *name, const struct vf_vm *vms, size_t n, const char **ret_moref,
+                  struct vf_error **err);
+
 /* Whether its disks can be exported now, without a change by its owner: else the error says what
  * stands against it and what helps. */
 int vf_vm_check_exportable(const struct vf_vm *vm, struct vf_error **err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "importer/base/mem.h"
+#include "jobs/preflight/looks.h"
 
 static bool is_listed(const char *const *list, const char *id)
 {
@@ -125,22 +126,25 @@ static bool has_networks(const struct vf_judge *j, const struct vf_vm *vm)
     return true;
 }
 
-void vf_judge_vm(const struct vf_judge *j, size_t index)
+static void judge_rules(const struct vf_judge *j, const struct vf_vm *vm, bool told,
+                        const struct vf_manifests *manifests)
 {
-    const struct vf_vm *vm = &j->facts->vms[index];
-    struct vf_manifests manifests = {0};
-    struct vf_error *e = NULL;
-    j->findings->vm = vm->name ? vm->name : "";
-    j->findings->index = index;
-    int rc = build(j, index, &manifests, &e);
     for (const struct vf_rule *const *r = vf_rules_all(); *r; r++) {
-        if (is_judged(j, *r, false)) {
+        if (is_judged(j, *r, false) && (told || (*r)->blind)) {
             struct vf_check c = check_of(j, *r);
             c.vm = vm;
-            c.manifests = rc == 0 ? &manifests : NULL;
+            c.manifests = manifests;
             (*r)->check(&c);
         }
     }
+}
+
+static void judge_told(const struct vf_judge *j, const struct vf_vm *vm, size_t index)
+{
+    struct vf_manifests manifests = {0};
+    struct vf_error *e = NULL;
+    int rc = build(j, index, &manifests, &e);
+    judge_rules(j, vm, true, rc == 0 ? &manifests : NULL);
     if (rc == 0) {
         vf_judge_concerns(j, &manifests.concerns);
     } else if (has_networks(j, vm)) { /* else nic.pod-network-twice has told */
@@ -148,6 +152,18 @@ void vf_judge_vm(const struct vf_judge *j, size_t index)
     }
     vf_error_free(e);
     vf_manifests_release(&manifests);
+}
+
+void vf_judge_vm(const struct vf_judge *j, size_t index)
+{
+    const struct vf_vm *vm = &j->facts->vms[index];
+    j->findings->vm = vm->name ? vm->name : "";
+    j->findings->index = index;
+    if (vf_check_is_told(vm)) {
+        judge_told(j, vm, index);
+    } else {
+        judge_rules(j, vm, false, NULL);
+    }
     j->findings->vm = NULL;
     j->findings->index = 0;
 }

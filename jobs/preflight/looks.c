@@ -24,6 +24,12 @@ char *vf_check_nic_object(const struct vf_vm *vm, size_t i)
                         label ? "\")" : "");
 }
 
+bool vf_check_is_told(const struct vf_vm *vm)
+{
+    return vm->hardware || vm->cpus || vm->memory_bytes || vm->n_disks || vm->n_other_disks ||
+           vm->n_nics;
+}
+
 unsigned vf_check_hardware(const struct vf_vm *vm)
 {
     const char *digits =

@@ -117,73 +117,92 @@ static struct vf_vm_query full_query(const struct vf_vm_query *wanted)
     return q;
 }
 
-/* References of those that were asked for by name; a VM that two names lead to is there once. */
-static int find_all(const struct look *l, const char *const *wanted, struct vf_vm *found,
-                    size_t *ret_n, struct vf_error **err)
+struct wanted {
+    const char **morefs, **names; /* borrowed of what was listed; names are NULL-terminated */
+    size_t n;
+};
+
+/* A VM that two names lead to is there once. */
+static int find_wanted(const char *const *asked, const struct vf_vm *listed, size_t n_listed,
+                       struct wanted *w, struct vf_error **err)
 {
-    size_t n = 0;
-    for (; *wanted; wanted++) {
-        int rc = vf_find_vm(l->vs, *wanted, &found[n], err);
+    for (; *asked; asked++) {
+        const char *moref = NULL;
+        int rc = vf_find_among(*asked, listed, n_listed, &moref, err);
         if (rc) {
-            *ret_n = n;
             return rc;
         }
-        size_t same = 0;
-        while (strcmp(found[same].moref, found[n].moref) != 0) {
+        size_t same = 0, at = 0;
+        while (same < w->n && strcmp(w->morefs[same], moref) != 0) {
             same++;
         }
-        if (same < n) {
-            vf_vm_release(&found[n]);
-        } else {
-            n++;
+        while (strcmp(listed[at].moref, moref) != 0) {
+            at++;
+        }
+        if (same == w->n) {
+            w->morefs[w->n] = moref;
+            w->names[w->n++] = listed[at].name;
         }
     }
-    *ret_n = n;
     return 0;
 }
 
-/* Only a query tells tags, attributes and what is used: one by name for all of them, out of which
- * those are taken that were meant. One that went meanwhile stays as it was found. */
-static int fetch_found(const struct look *l, struct vf_vm *found, size_t n,
-                       struct vf_vm_notes *notes, struct vf_error **err)
+/* Out of those that have their names, in the order in which they were asked for. */
+static int fetch_wanted(const struct look *l, const struct wanted *w, struct vf_preflight *p,
+                        struct vf_vm_notes *notes, struct vf_error **err)
 {
-    const char **vf_autofree names = vf_xcalloc(n + 1, sizeof *names);
-    for (size_t i = 0; i < n; i++) {
-        names[i] = found[i].name;
-    }
     struct vf_vm_query q = full_query(NULL);
-    q.names = names;
+    q.names = w->names;
     struct vf_vm *vms = NULL;
-    size_t n_vms = 0;
-    int rc = vf_vsphere_fetch_vms(l->vs, &q, &vms, &n_vms, notes, err);
-    for (size_t v = 0; v < n_vms; v++) {
-        for (size_t i = 0; i < n; i++) {
-            if (strcmp(vms[v].moref, found[i].moref) == 0) {
-                struct vf_vm full = vms[v];
-                vms[v] = found[i];
-                found[i] = full;
-                break;
-            }
+    size_t n = 0;
+    int rc = vf_vsphere_fetch_vms(l->vs, &q, &vms, &n, notes, err);
+    p->vms = vf_xcalloc(w->n, sizeof *p->vms);
+    for (size_t i = 0; i < w->n && rc == 0; i++) {
+        size_t at = 0;
+        while (at < n && (!vms[at].moref || strcmp(vms[at].moref, w->morefs[i]) != 0)) {
+            at++;
+        }
+        if (at == n) {
+            rc = vf_error_set(err, VF_MISSING, "VM \"%s\" (%s) was removed or renamed meanwhile",
+                              w->names[i], w->morefs[i]);
+        } else {
+            p->vms[p->n_vms++] = vms[at];
+            vf_vm_init(&vms[at]);
         }
     }
-    vf_vms_free(vms, n_vms);
+    vf_vms_free(vms, n);
+    return rc;
+}
+
+/* However many are asked for: one small query for what they are called, one for what they are. */
+static int fetch_named(const struct look *l, const char *const *asked, struct vf_preflight *p,
+                       struct vf_vm_notes *notes, struct vf_error **err)
+{
+    const struct vf_vm_query q = {.brief = true};
+    struct vf_vm *listed = NULL;
+    size_t n_listed = 0, n = 0;
+    while (asked[n]) {
+        n++;
+    }
+    struct wanted w = {.morefs = vf_xcalloc(n + 1, sizeof(void *)),
+                       .names = vf_xcalloc(n + 1, sizeof(void *))};
+    int rc = vf_vsphere_fetch_vms(l->vs, &q, &listed, &n_listed, NULL, err);
+    rc = rc ? rc : find_wanted(asked, listed, n_listed, &w, err);
+    rc = rc ? rc : fetch_wanted(l, &w, p, notes, err);
+    vf_vms_free(listed, n_listed);
+    free(w.morefs);
+    free(w.names);
     return rc;
 }
 
 static int fetch_vms(const struct look *l, const struct vf_preflight_options *o,
                      struct vf_preflight *p, struct vf_vm_notes *notes, struct vf_error **err)
 {
-    size_t n = 0;
-    if (!o->vms) {
-        const struct vf_vm_query q = full_query(o->query);
-        return vf_vsphere_fetch_vms(l->vs, &q, &p->vms, &p->n_vms, notes, err);
+    if (o->vms) {
+        return fetch_named(l, o->vms, p, notes, err);
     }
-    while (o->vms[n]) {
-        n++;
-    }
-    p->vms = vf_xcalloc(n, sizeof *p->vms);
-    int rc = find_all(l, o->vms, p->vms, &p->n_vms, err);
-    return rc ? rc : fetch_found(l, p->vms, p->n_vms, notes, err);
+    const struct vf_vm_query q = full_query(o->query);
+    return vf_vsphere_fetch_vms(l->vs, &q, &p->vms, &p->n_vms, notes, err);
 }
 
 /* No cluster is a finding: what is at the source can be judged all the same. */

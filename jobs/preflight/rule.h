@@ -67,6 +67,7 @@ struct vf_rule {
     const char *message;  /* for documentation: what it means, one sentence without a full stop */
     const char *action;   /* what to do */
     bool once;            /* of the source or target as a whole, not of each VM */
+    bool blind; /* judged also of a VM of which nothing but its state is known; others are not */
     void (*check)(const struct vf_check *c); /* NULL: found by the mapping's concerns, or by whoever
                                                 gathers */
 };

@@ -20,12 +20,25 @@ static uint64_t needed_mib(const char *path)
     return strcmp(path, "/boot") == 0 ? 50 : 10;
 }
 
+/* Packages of snapd and discs in drives are full by nature. */
+static bool is_read_only(const struct vf_vm_guest_disk *d)
+{
+    static const char *const places[] = {"/snap/", "/var/lib/snapd/", "/media/", "/run/media/",
+                                         "/mnt/cdrom"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (strncmp(d->path, places[i], strlen(places[i])) == 0) {
+            return true;
+        }
+    }
+    return d->free_bytes == 0 && d->path[0] != '/' && strncasecmp(d->path, "C:", 2) != 0;
+}
+
 static void check_free_space(const struct vf_check *c)
 {
     for (size_t i = 0; i < c->vm->n_guest_disks; i++) {
         const struct vf_vm_guest_disk *d = &c->vm->guest_disks[i];
         uint64_t mib = d->path ? needed_mib(d->path) : 0;
-        if (d->path && d->capacity_bytes && d->free_bytes < mib * MIB) {
+        if (d->path && d->capacity_bytes && d->free_bytes < mib * MIB && !is_read_only(d)) {
             char *vf_autofree object = vf_xasprintf("file system \"%s\"", d->path);
             vf_found(c, object,
                      "%" PRIu64 " MiB are free, of the %" PRIu64

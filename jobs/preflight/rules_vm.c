@@ -37,6 +37,16 @@ static void check_invalid(const struct vf_check *c)
     check_connection(c, VF_CONNECTION_INVALID, "vSphere cannot read the VM's configuration");
 }
 
+/* Of VMs that are not well it is known why. */
+static void check_unreadable(const struct vf_check *c)
+{
+    enum vf_connection connection = c->vm->connection;
+    if (!vf_check_is_told(c->vm) &&
+        (connection == VF_CONNECTION_GOOD || connection == VF_CONNECTION_UNKNOWN)) {
+        vf_found(c, NULL, "vSphere tells neither hardware nor disks of the VM");
+    }
+}
+
 static void check_suspended(const struct vf_check *c)
 {
     if (c->vm->power == VF_POWER_SUSPENDED) {
@@ -162,6 +172,7 @@ const struct vf_rule vf_rules_vm[] = {
      .looks_at = "connection state",
      .message = "the VM's host does not answer vCenter, so that nothing can be done with the VM",
      .action = "reconnect the host in vSphere",
+     .blind = true,
      .check = check_disconnected},
     {.id = "vm.orphaned",
      .severity = VF_CRITICAL,
@@ -169,6 +180,7 @@ const struct vf_rule vf_rules_vm[] = {
      .looks_at = "connection state",
      .message = "vCenter knows of the VM, but no host has it any more",
      .action = "register the VM again from its .vmx file, or leave it out",
+     .blind = true,
      .check = check_orphaned},
     {.id = "vm.inaccessible",
      .severity = VF_CRITICAL,
@@ -176,6 +188,7 @@ const struct vf_rule vf_rules_vm[] = {
      .looks_at = "connection state",
      .message = "the VM's files cannot be reached, mostly since a datastore is away",
      .action = "see in vSphere that its datastores are mounted at its host",
+     .blind = true,
      .check = check_inaccessible},
     {.id = "vm.invalid",
      .severity = VF_CRITICAL,
@@ -183,7 +196,17 @@ const struct vf_rule vf_rules_vm[] = {
      .looks_at = "connection state",
      .message = "vSphere cannot read the VM's configuration",
      .action = "repair the .vmx file, and reload the VM",
+     .blind = true,
      .check = check_invalid},
+    {.id = "vm.unreadable",
+     .severity = VF_CRITICAL,
+     .area = VF_AREA_VM,
+     .looks_at = "whether vSphere tells of the VM's hardware",
+     .message = "vSphere tells neither hardware nor disks of the VM, mostly since the account may "
+                "not read it",
+     .action = "give the account System.Read on the VM (the role \"Read-only\")",
+     .blind = true,
+     .check = check_unreadable},
     {.id = "vm.suspended",
      .severity = VF_CRITICAL,
      .area = VF_AREA_VM,
@@ -191,6 +214,7 @@ const struct vf_rule vf_rules_vm[] = {
      .message = "the VM is suspended: part of its state is in a file that no other hypervisor "
                 "reads",
      .action = "resume the VM, or power it off",
+     .blind = true,
      .check = check_suspended},
     {.id = "vm.question",
      .severity = VF_CRITICAL,
@@ -198,6 +222,7 @@ const struct vf_rule vf_rules_vm[] = {
      .looks_at = "pending question",
      .message = "the VM waits for a person's answer, and does nothing until then",
      .action = "answer it in vSphere (the VM's summary)",
+     .blind = true,
      .check = check_question},
     {.id = "vm.template",
      .severity = VF_WARNING,

@@ -121,9 +121,10 @@ static void test_rules_guest__each_file_system_has_its_own_need(void **state)
         uint64_t free_mib;
         bool found;
     } rows[] = {
-        {"/", 99, true},      {"/", 100, false},    {"C:\\", 99, true}, {"c:", 99, true},
-        {"/home", 9, true},   {"/home", 10, false}, {"D:\\", 9, true},  {"D:\\", 10, false},
-        {"/boot", 50, false}, {"/boot", 0, true},
+        {"/", 99, true},      {"/", 100, false},    {"C:\\", 99, true},         {"c:", 99, true},
+        {"/home", 9, true},   {"/home", 10, false}, {"D:\\", 9, true},          {"D:\\", 10, false},
+        {"/boot", 50, false}, {"/boot", 0, true},   {"/snap/core/1", 0, false}, {"D:\\", 0, false},
+        {"C:\\", 0, true},    {"/data", 0, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct check_world w;

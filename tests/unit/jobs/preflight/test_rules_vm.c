@@ -38,6 +38,28 @@ static void connection_unknown(struct check_world *w)
     w->vms[0].connection = VF_CONNECTION_UNKNOWN;
 }
 
+/* As vCenter tells a VM whose configuration it cannot read: its name and its state. */
+static void nothing_told(struct vf_vm *vm)
+{
+    struct vf_vm told = {.name = vf_take(vm->name),
+                         .moref = vf_take(vm->moref),
+                         .power = vm->power,
+                         .connection = vm->connection};
+    vf_vm_release(vm);
+    *vm = told;
+}
+
+static void unreadable(struct check_world *w)
+{
+    nothing_told(&w->vms[1]);
+}
+
+static void inaccessible_untold(struct check_world *w)
+{
+    nothing_told(&w->vms[0]);
+    inaccessible(w);
+}
+
 static void suspended(struct check_world *w)
 {
     w->vms[1].power = VF_POWER_SUSPENDED;
@@ -320,6 +342,7 @@ static const struct check_case cases[] = {
     {"vm.orphaned", VF_CRITICAL, "no host knows", orphaned, disconnected},
     {"vm.inaccessible", VF_CRITICAL, "files", inaccessible, orphaned},
     {"vm.invalid", VF_CRITICAL, "configuration", invalid, inaccessible},
+    {"vm.unreadable", VF_CRITICAL, "neither", unreadable, inaccessible_untold},
     {"vm.suspended", VF_CRITICAL, "suspended", suspended, NULL},
     {"vm.question", VF_CRITICAL, "did you move", asks, NULL},
     {"vm.template", VF_WARNING, "template", template, NULL},
@@ -397,6 +420,21 @@ static void test_rules_vm__what_was_permitted_is_no_longer_critical(void **state
     assert_int_equal(severity_of(&w, "tools.missing"), VF_WARNING);
 }
 
+/* What is not known of its content is not told one by one. */
+static void test_rules_vm__of_an_unreadable_vm_only_that_is_told(void **state)
+{
+    (void)state;
+    struct check_world w;
+    check_world_init(&w);
+    inaccessible_untold(&w);
+    unreadable(&w);
+    check_world_judge(&w);
+    assert_int_equal(w.findings.n_items, 2);
+    assert_string_equal(w.findings.items[0].rule->id, "vm.inaccessible");
+    assert_string_equal(w.findings.items[1].rule->id, "vm.unreadable");
+    check_world_release(&w);
+}
+
 static void test_rules_vm__what_is_worse_than_usual_is_critical(void **state)
 {
     (void)state;
@@ -420,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_vm__each_trips_where_it_is_so_and_only_there),
         cmocka_unit_test(test_rules_vm__what_was_permitted_is_no_longer_critical),
+        cmocka_unit_test(test_rules_vm__of_an_unreadable_vm_only_that_is_told),
         cmocka_unit_test(test_rules_vm__what_is_worse_than_usual_is_critical),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
