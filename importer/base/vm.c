@@ -201,10 +201,10 @@ static bool contains_any(const char *text, const char *const *words)
  * beginning counts. */
 static enum vf_guest_family family_of_id(const char *id)
 {
-    static const char *const linux_ids[] = {"linux",   "rhel",   "redhat", "centos", "debian",
-                                            "ubuntu",  "sles",   "suse",   "fedora", "mandr",
-                                            "asianux", "coreos", "photon", "nld9",   "oesGuest",
-                                            "crxPod",  "pardus", "kylin",  NULL};
+    static const char *const linux_ids[] = {
+        "linux",    "rhel",   "redhat", "centos",  "debian", "ubuntu",   "sles",
+        "suse",     "fedora", "mandr",  "asianux", "coreos", "photon",   "nld9",
+        "oesGuest", "crx",    "pardus", "kylin",   "sjds",   "fusionos", NULL};
 
     if (strncasecmp(id, "win", 3) == 0) {
         return VF_GUEST_WINDOWS;
@@ -227,9 +227,13 @@ static enum vf_guest_family family_of_name(const char *name)
                                               "coreos",
                                               "photon",
                                               "novell open enterprise",
+                                              "sun java desktop",
+                                              "fusionos",
+                                              "vmware crx",
                                               NULL};
 
-    if (strcasestr(name, "microsoft") || strcasestr(name, "windows")) {
+    if (strcasestr(name, "windows") ||
+        (strcasestr(name, "microsoft") && !strcasestr(name, "ms-dos"))) {
         return VF_GUEST_WINDOWS;
     }
     return contains_any(name, linux_names) ? VF_GUEST_LINUX : VF_GUEST_OTHER;

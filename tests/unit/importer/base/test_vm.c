@@ -31,6 +31,24 @@ static void test_vm_sort_disks__in_the_order_of_the_guest(void **state)
     vf_vm_sort_disks(&(struct vf_vm){0});
 }
 
+static void test_vm_sort_cdroms__as_the_guest_counts_them(void **state)
+{
+    (void)state;
+    struct vf_vm_cdrom cdroms[] = {
+        {.key = 5, .bus = VF_BUS_UNKNOWN, .bus_number = -1, .unit_number = -1},
+        {.key = 4, .bus = VF_BUS_IDE, .bus_number = 1, .unit_number = 0},
+        {.key = 3, .bus = VF_BUS_IDE, .bus_number = 0, .unit_number = 1},
+        {.key = 1, .bus = VF_BUS_SATA, .bus_number = 0, .unit_number = 9},
+        {.key = 2, .bus = VF_BUS_SATA, .bus_number = 1, .unit_number = 0},
+    };
+    struct vf_vm vm = {.cdroms = cdroms, .n_cdroms = sizeof cdroms / sizeof cdroms[0]};
+    vf_vm_sort_cdroms(&vm);
+    for (size_t i = 0; i < vm.n_cdroms; i++) {
+        assert_int_equal(cdroms[i].key, i + 1);
+    }
+    vf_vm_sort_cdroms(&(struct vf_vm){0});
+}
+
 static void test_vm_guest_family__by_id_then_by_name(void **state)
 {
     (void)state;
@@ -45,7 +63,25 @@ static void test_vm_guest_family__by_id_then_by_name(void **state)
         {"sles15_64Guest", NULL, VF_GUEST_LINUX},
         {"rockylinux_64Guest", NULL, VF_GUEST_LINUX},
         {"vmwarePhoton64Guest", NULL, VF_GUEST_LINUX},
+        {"windows12_64Guest", NULL, VF_GUEST_WINDOWS},
+        {"windows2022srvNext_64Guest", NULL, VF_GUEST_WINDOWS},
+        {"win31Guest", NULL, VF_GUEST_WINDOWS},
+        {"rhel10_64Guest", NULL, VF_GUEST_LINUX},
+        {"debian13_64Guest", NULL, VF_GUEST_LINUX},
+        {"sles16_64Guest", NULL, VF_GUEST_LINUX},
+        {"other7xLinux64Guest", NULL, VF_GUEST_LINUX},
+        {"almalinux_64Guest", NULL, VF_GUEST_LINUX},
+        {"oracleLinux10_64Guest", NULL, VF_GUEST_LINUX},
+        {"amazonlinux3_64Guest", NULL, VF_GUEST_LINUX},
+        {"miraclelinux_64Guest", NULL, VF_GUEST_LINUX},
+        {"pardus_64Guest", NULL, VF_GUEST_LINUX},
+        {"fusionos_64Guest", NULL, VF_GUEST_LINUX},
+        {"crxSys1Guest", NULL, VF_GUEST_LINUX},
+        {"sjdsGuest", NULL, VF_GUEST_LINUX},
         {"darwin21_64Guest", NULL, VF_GUEST_OTHER},
+        {"dosGuest", "Microsoft MS-DOS", VF_GUEST_OTHER},
+        {"vmkernel9Guest", "VMware ESXi 9.0 or later", VF_GUEST_OTHER},
+        {"solaris11_64Guest", "Oracle Solaris 11 (64-bit)", VF_GUEST_OTHER},
         {"freebsd13_64Guest", "FreeBSD 13 (64-bit)", VF_GUEST_OTHER},
         {"otherGuest", "Microsoft Windows Server 2022 (64-bit)", VF_GUEST_WINDOWS},
         {NULL, "Red Hat Enterprise Linux 9 (64-bit)", VF_GUEST_LINUX},
@@ -70,6 +106,22 @@ static void test_vm_release__frees_all_and_may_be_repeated(void **state)
     vm.nics[0].addresses = vf_xcalloc(1, sizeof vm.nics[0].addresses[0]);
     vm.nics[0].addresses[vm.nics[0].n_addresses++].ip = vf_xstrdup("::1");
     vm.n_nics = 1;
+    vm.nics[0].gateway6 = vf_xstrdup("fe80::1");
+    vm.question = vf_xstrdup("q");
+    vm.cdroms = vf_xcalloc(1, sizeof vm.cdroms[0]);
+    vm.cdroms[vm.n_cdroms++].file = vf_xstrdup("f");
+    vm.devices = vf_xcalloc(1, sizeof vm.devices[0]);
+    vm.devices[vm.n_devices++].type = vf_xstrdup("d");
+    vm.attributes = vf_xcalloc(1, sizeof vm.attributes[0]);
+    vm.attributes[vm.n_attributes++].value = vf_xstrdup("v");
+    vm.guest_disks = vf_xcalloc(1, sizeof vm.guest_disks[0]);
+    vm.guest_disks[vm.n_guest_disks++].path = vf_xstrdup("/");
+    vm.dns_servers = vf_xcalloc(1, sizeof vm.dns_servers[0]);
+    vm.dns_servers[vm.n_dns_servers++] = vf_xstrdup("::1");
+    vm.boot_keys = vf_xcalloc(1, sizeof vm.boot_keys[0]);
+    vm.n_boot_keys = 1;
+    vm.other_disks = vf_xcalloc(1, sizeof vm.other_disks[0]);
+    vm.other_disks[vm.n_other_disks++].rdm_device = vf_xstrdup("naa.1");
     vm.snapshots = vf_xcalloc(1, sizeof vm.snapshots[0]);
     vm.snapshots[vm.n_snapshots++].name = vf_xstrdup("s");
     vf_vm_release(&vm);
@@ -82,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vm_sort_disks__in_the_order_of_the_guest),
+        cmocka_unit_test(test_vm_sort_cdroms__as_the_guest_counts_them),
         cmocka_unit_test(test_vm_guest_family__by_id_then_by_name),
         cmocka_unit_test(test_vm_release__frees_all_and_may_be_repeated),
     };
