@@ -1,6 +1,4 @@
 /* The server's clock, and its licence. Part of hosts.h. */
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,19 +20,27 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* "hh:mm", and nothing behind it. */
+static bool parse_minutes(const char *s, int64_t *ret_minutes)
+{
+    if (strspn(s, "0123456789") != 2 || s[2] != ':' || strspn(s + 3, "0123456789") != 2 || s[5]) {
+        return false;
+    }
+    int64_t hours = (s[0] - '0') * 10 + (s[1] - '0');
+    int64_t minutes = (s[3] - '0') * 10 + (s[4] - '0');
+    *ret_minutes = hours * 60 + minutes;
+    return hours <= 14 && minutes <= 59;
+}
+
 /* What stands behind the seconds of an xsd:dateTime: a zone, or nothing, which is UTC here. */
 static bool parse_zone(const char *s, int64_t *ret_east_s)
 {
-    int hours, minutes, end = 0;
-    *ret_east_s = 0;
-    if (*s == '\0' || strcmp(s, "Z") == 0) {
-        return true;
-    }
-    if ((*s != '+' && *s != '-') || sscanf(s + 1, "%2d:%2d%n", &hours, &minutes, &end) != 2 ||
-        s[1 + end] || hours < 0 || hours > 14 || minutes < 0 || minutes > 59) {
+    int64_t minutes = 0;
+    if (*s && strcmp(s, "Z") != 0 &&
+        ((*s != '+' && *s != '-') || !parse_minutes(s + 1, &minutes))) {
         return false;
     }
-    *ret_east_s = (*s == '-' ? -1 : 1) * ((int64_t)hours * 3600 + (int64_t)minutes * 60);
+    *ret_east_s = (*s == '-' ? -60 : 60) * minutes;
     return true;
 }
 

@@ -307,7 +307,7 @@ int vf_path_facts_fetch(struct vf_vsphere *vs, const struct vf_check_options *op
                         struct vf_reporter *reporter, const struct vf_cancel *cancel,
                         struct vf_path_facts *ret, struct vf_error **err)
 {
-    if (options->probe == VF_PROBE_NONE) {
+    if (options->probe == VF_PROBE_NONE || !vms) {
         *ret = (struct vf_path_facts){0};
         return 0;
     }

@@ -17,17 +17,17 @@
 #define PROP(name, val) "<propSet><name>" name "</name><val>" val "</val></propSet>"
 #define OBJECT(type, moref, props)                                                                 \
     "<objects><obj type=\"" type "\">" moref "</obj>" props "</objects>"
-#define HOST(moref, name, parent, rest)                                                            \
-    OBJECT("HostSystem", moref, PROP("name", name) PROP("parent", parent) rest)
+#define HOST_1 PROP("name", "esx%2fb") PROP("parent", "domain-c7")
+#define HOST_2 PROP("name", "esx-a") PROP("parent", "domain-s8")
 
-static const char page_1[] = "<returnval><token>1</token>" HOST(
-    "host-9", "esx%2fb", "domain-c7",
-    PROP("runtime.connectionState", "notResponding") PROP("runtime.inMaintenanceMode", "true")
-        PROP("summary.hardware", "<cpuMhz>2294</cpuMhz>")
+static const char page_1[] = "<returnval><token>1</token>" OBJECT(
+    "HostSystem", "host-9",
+    HOST_1 PROP("runtime.connectionState", "notResponding")
+        PROP("runtime.inMaintenanceMode", "true") PROP("summary.hardware", "<cpuMhz>2294</cpuMhz>")
             PROP("summary.config.product.version", "8.0.2")
                 PROP("summary.config.sslThumbprint", "AA:BB")
                     PROP("config.dateTimeInfo.timeZone", "<key>Europe/Zurich</key>"))
-    HOST("host-10", "esx-a", "domain-s8", "") "</returnval>";
+    OBJECT("HostSystem", "host-10", HOST_2) "</returnval>";
 static const char page_2[] = "<returnval>" OBJECT(
     "ClusterComputeResource", "domain-c7",
     PROP("name", "C0")
