@@ -27,6 +27,7 @@ struct task {
 
 struct plan {
     struct vf_probes probes;
+    char *no_session;
     struct task *tasks;
     size_t n_tasks;
 };
@@ -201,7 +202,7 @@ static int run_task(void *opaque, size_t index, struct vf_error **err)
 {
     const struct batch *b = opaque;
     struct task *t = &b->plan->tasks[b->first + index];
-    struct vf_probes *p = &b->plan->probes;
+    const struct vf_probes *p = &b->plan->probes;
     (void)err;
     switch (t->kind) {
     case TASK_NFC:
@@ -235,7 +236,8 @@ static void open_session(struct plan *p, const struct vf_vsphere *like)
     if (vf_vsphere_login_again(like, RETRY_MS, p->probes.limit, &p->probes.vs, &e)) {
         char *vf_autofree text = vf_error_format(e);
         p->probes.vs = NULL;
-        p->probes.no_session = vf_xasprintf("no session of the probes' own could be had: %s", text);
+        p->no_session = vf_xasprintf("no session of the probes' own could be had: %s", text);
+        p->probes.no_session = p->no_session;
     }
     vf_error_free(e);
 }
@@ -316,20 +318,22 @@ int vf_path_facts_fetch(struct vf_vsphere *vs, const struct vf_check_options *op
                           .ms = options->probe_timeout_ms         ? options->probe_timeout_ms
                                 : options->probe == VF_PROBE_FULL ? FULL_MS
                                                                   : LIGHT_MS};
-    struct plan plan = {.probes = {.http = vf_vsphere_http_options(vs),
+    struct vf_probe_log log = {0};
+    struct plan plan = {.probes = {.log = &log,
+                                   .http = vf_vsphere_http_options(vs),
                                    .options = options,
                                    .source = source,
                                    .vms = vms,
                                    .n_vms = n,
                                    .reporter = reporter,
                                    .limit = timer.limit}};
-    struct vf_path_facts *facts = &plan.probes.facts;
-    pthread_mutex_init(&plan.probes.lock, NULL);
+    struct vf_path_facts *facts = &log.facts;
+    pthread_mutex_init(&log.lock, NULL);
     int rc = timer.limit && timer.done ? run_within(&plan, &timer, vs, err)
                                        : vf_error_set(err, VF_INTERNAL, "no descriptor left");
     rc = rc ? rc : vf_cancel_check(cancel, err);
-    pthread_mutex_destroy(&plan.probes.lock);
-    free(plan.probes.no_session);
+    pthread_mutex_destroy(&log.lock);
+    free(plan.no_session);
     free(plan.tasks);
     vf_cancel_free(timer.done);
     vf_cancel_free(timer.limit);

@@ -11,7 +11,7 @@ bool vf_probe_is_over(const struct vf_probes *p)
 }
 
 /* `r` has what is not of `of`; its strings are handed over. */
-static void add(struct vf_probes *p, const struct vf_probe_of *of, struct vf_probe_result r)
+static void add(const struct vf_probes *p, const struct vf_probe_of *of, struct vf_probe_result r)
 {
     r.transport = of->transport;
     r.guessed = of->guessed;
@@ -22,18 +22,19 @@ static void add(struct vf_probes *p, const struct vf_probe_of *of, struct vf_pro
         r.host_moref = vf_xstrdup(of->vm->host_moref);
         r.running = of->vm->power == VF_POWER_ON;
     }
-    pthread_mutex_lock(&p->lock);
-    p->facts.results = vf_xrealloc_array(p->facts.results, p->facts.n_results + 1, sizeof r);
-    p->facts.results[p->facts.n_results++] = r;
-    pthread_mutex_unlock(&p->lock);
+    struct vf_path_facts *facts = &p->log->facts;
+    pthread_mutex_lock(&p->log->lock);
+    facts->results = vf_xrealloc_array(facts->results, facts->n_results + 1, sizeof r);
+    facts->results[facts->n_results++] = r;
+    pthread_mutex_unlock(&p->log->lock);
 }
 
-void vf_probe_good(struct vf_probes *p, const struct vf_probe_of *of, double bytes_per_s)
+void vf_probe_good(const struct vf_probes *p, const struct vf_probe_of *of, double bytes_per_s)
 {
     add(p, of, (struct vf_probe_result){.failure = VF_PROBE_GOOD, .bytes_per_s = bytes_per_s});
 }
 
-void vf_probe_not_tried(struct vf_probes *p, const struct vf_probe_of *of, const char *why,
+void vf_probe_not_tried(const struct vf_probes *p, const struct vf_probe_of *of, const char *why,
                         const char *hint)
 {
     add(p, of,
@@ -67,7 +68,7 @@ static enum vf_probe_failure failure_of(const struct vf_probe_of *of, const stru
     }
 }
 
-static void add_failure(struct vf_probes *p, const struct vf_probe_of *of, char *reason,
+static void add_failure(const struct vf_probes *p, const struct vf_probe_of *of, char *reason,
                         struct vf_error **err)
 {
     struct vf_probe_result r = {.failure = failure_of(of, *err), .reason = reason};
@@ -81,12 +82,13 @@ static void add_failure(struct vf_probes *p, const struct vf_probe_of *of, char 
     vf_error_clear(err);
 }
 
-void vf_probe_failed(struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err)
+void vf_probe_failed(const struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err)
 {
     add_failure(p, of, vf_error_format(*err), err);
 }
 
-void vf_probe_file_failed(struct vf_probes *p, const struct vf_probe_of *of, struct vf_error **err)
+void vf_probe_file_failed(const struct vf_probes *p, const struct vf_probe_of *of,
+                          struct vf_error **err)
 {
     add_failure(p, of, vf_transport_explain_https(of->vm, *err), err);
 }

@@ -24,7 +24,7 @@ static bool is_host_name(const char *name)
     return *name && strlen(name) <= 253;
 }
 
-static int ask(struct vf_probes *p, const struct vf_host *host, struct vf_error **err)
+static int ask(const struct vf_probes *p, const struct vf_host *host, struct vf_error **err)
 {
     struct vf_http_options o = *p->http;
     bool is_v6 = strchr(host->name, ':') != NULL;
@@ -50,7 +50,7 @@ static int ask(struct vf_probes *p, const struct vf_host *host, struct vf_error 
     return rc == VF_SPACE ? 0 : rc; /* it answers, at length */
 }
 
-void vf_probe_host(struct vf_probes *p, const struct vf_vm *vm, const struct vf_host *host)
+void vf_probe_host(const struct vf_probes *p, const struct vf_vm *vm, const struct vf_host *host)
 {
     char *vf_autofree object = vf_xasprintf("%s:443", host->name ? host->name : host->moref);
     const struct vf_probe_of of = {.vm = vm, .object = object, .guessed = true, .at_host = true};

@@ -55,7 +55,7 @@ static int measure(struct vf_disk *disk, double *ret_bytes_per_s, struct vf_erro
     return rc;
 }
 
-static int read_disk(struct vf_probes *p, const struct vf_vm *vm, const struct vf_vm_disk *d,
+static int read_disk(const struct vf_probes *p, const struct vf_vm *vm, const struct vf_vm_disk *d,
                      double *ret_bytes_per_s, struct vf_error **err)
 {
     static const struct vf_retry_policy policy = {
@@ -97,7 +97,7 @@ static const struct vf_vm_disk *find_disk(const struct vf_vm *vm, const char *da
     return NULL;
 }
 
-void vf_probe_https(struct vf_probes *p, const struct vf_vm *vm, const char *datastore)
+void vf_probe_https(const struct vf_probes *p, const struct vf_vm *vm, const char *datastore)
 {
     const struct vf_probe_of of = {
         .transport = VF_TRANSPORT_HTTPS, .vm = vm, .datastore = datastore, .object = datastore};

@@ -51,7 +51,7 @@ static int read_for_a_moment(struct vf_stream *in, double *ret_bytes_per_s, stru
     return 0;
 }
 
-static int read_device(struct vf_probes *p, const struct vf_lease_device *device,
+static int read_device(const struct vf_probes *p, const struct vf_lease_device *device,
                        double *ret_bytes_per_s, struct vf_error **err)
 {
     struct vf_http *http = NULL;
@@ -79,8 +79,8 @@ static const struct vf_lease_device *first_disk(const struct vf_lease *lease)
     return NULL;
 }
 
-static void try_lease(struct vf_probes *p, struct vf_probe_of *of, const struct vf_lease *lease,
-                      bool *ret_seen)
+static void try_lease(const struct vf_probes *p, struct vf_probe_of *of,
+                      const struct vf_lease *lease, bool *ret_seen)
 {
     const struct vf_lease_device *device = first_disk(lease);
     struct vf_error *e = NULL;
@@ -101,7 +101,8 @@ static void try_lease(struct vf_probes *p, struct vf_probe_of *of, const struct 
     of->object = NULL; /* it was this function's */
 }
 
-void vf_probe_nfc(struct vf_probes *p, const struct vf_vm *vm, const char *snapshot, bool *ret_seen)
+void vf_probe_nfc(const struct vf_probes *p, const struct vf_vm *vm, const char *snapshot,
+                  bool *ret_seen)
 {
     struct vf_probe_of of = {.transport = VF_TRANSPORT_NFC, .vm = vm};
     struct vf_lease *lease = NULL;

@@ -11,7 +11,7 @@
 /* By this it is known again, by people and by `vmferry cleanup`. */
 #define SNAPSHOT_PREFIX "vmferry-import-"
 
-static void try_https(struct vf_probes *p, const struct vf_vm *frozen)
+static void try_https(const struct vf_probes *p, const struct vf_vm *frozen)
 {
     const struct vf_probe_of of = {.transport = VF_TRANSPORT_HTTPS,
                                    .vm = frozen,
@@ -29,7 +29,7 @@ static void try_https(struct vf_probes *p, const struct vf_vm *frozen)
     vf_transport_free(t);
 }
 
-static void read_by_all(struct vf_probes *p, const struct vf_vm *frozen, const char *snapshot,
+static void read_by_all(const struct vf_probes *p, const struct vf_vm *frozen, const char *snapshot,
                         bool *ret_seen)
 {
     const struct vf_check_options *o = p->options;
@@ -45,7 +45,7 @@ static void read_by_all(struct vf_probes *p, const struct vf_vm *frozen, const c
 }
 
 /* Clean-up: whatever happened before, and also when the time is over. */
-static void remove_snapshot(struct vf_probes *p, const struct vf_vm *vm, const char *moref,
+static void remove_snapshot(const struct vf_probes *p, const struct vf_vm *vm, const char *moref,
                             const char *name)
 {
     struct vf_error *e = NULL;
@@ -61,7 +61,7 @@ static void remove_snapshot(struct vf_probes *p, const struct vf_vm *vm, const c
     vf_error_free(e);
 }
 
-void vf_probe_snapshot(struct vf_probes *p, const struct vf_vm *vm, bool *ret_seen)
+void vf_probe_snapshot(const struct vf_probes *p, const struct vf_vm *vm, bool *ret_seen)
 {
     const struct vf_probe_of of = {.transport = VF_TRANSPORT_NFC, .vm = vm};
     struct vf_snapshot_taken taken = {0};

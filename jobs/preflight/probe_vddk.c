@@ -4,7 +4,7 @@
 #include "importer/base/mem.h"
 #include "jobs/preflight/probe.h"
 
-void vf_probe_vddk(struct vf_probes *p, const struct vf_vm *vm, const char *snapshot)
+void vf_probe_vddk(const struct vf_probes *p, const struct vf_vm *vm, const char *snapshot)
 {
     const struct vf_probe_of of = {.transport = VF_TRANSPORT_VDDK, .vm = vm};
     if (vf_probe_is_over(p) || !p->vs) {
