@@ -183,14 +183,7 @@ static int find_os(struct vf_manifest_plan *plan, struct vf_os_table **own, stru
         }
         table = *own;
     }
-    plan->os = m->os ? vf_os_by_name(table, m->os) : vf_os_find(table, plan->vm);
-    if (!plan->os) {
-        vf_error_set(err, VF_INVALID, "the table of guest operating systems has no row \"%s\"",
-                     m->os);
-        vf_error_hint(err, "the built-in one is deploy/os-table.yaml: take a row's name from it");
-        return VF_INVALID;
-    }
-    return 0;
+    return vf_os_choose(table, m->os, plan->vm, &plan->os, err);
 }
 
 int vf_manifests_build(const struct vf_vm *vm, const struct vf_manifest_options *options,

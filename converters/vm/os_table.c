@@ -411,6 +411,30 @@ const struct vf_os *vf_os_by_name(const struct vf_os_table *t, const char *name)
     return NULL;
 }
 
+int vf_os_choose(const struct vf_os_table *t, const char *name, const struct vf_vm *vm,
+                 const struct vf_os **ret_os, struct vf_error **err)
+{
+    const struct vf_os *os = name ? vf_os_by_name(t, name) : vf_os_find(t, vm);
+    if (os) {
+        *ret_os = os;
+        return 0;
+    }
+    const char **names = vf_xcalloc(t->n_rows, sizeof *names);
+    for (size_t i = 0; i < t->n_rows; i++) {
+        names[i] = t->rows[i].os.name;
+    }
+    const char *near = vf_suggest(name, names, t->n_rows);
+    vf_error_set(err, VF_INVALID, "the table of guest operating systems has no row \"%s\"", name);
+    if (near) {
+        vf_error_hint(err, "did you mean \"%s\"?", near);
+    } else {
+        vf_error_hint(err, "leave --os out to go by the guest's ID, or take the name of a row of "
+                           "deploy/os-table.yaml");
+    }
+    free(names);
+    return VF_INVALID;
+}
+
 const struct vf_os *vf_os_row(const struct vf_os_table *t, size_t i)
 {
     return i < t->n_rows ? &t->rows[i].os : NULL;

@@ -40,6 +40,10 @@ void vf_os_table_free(struct vf_os_table *t);
 /* The first row one of whose patterns (fnmatch(3), any case) matches the guest's ID, else its full
  * name; never NULL: the table's last row is of any guest. */
 const struct vf_os *vf_os_find(const struct vf_os_table *t, const struct vf_vm *vm);
+/* The row of that name; with NULL as vf_os_find. VF_INVALID when there is no row of that
+ * name; the hint has one that is near. */
+int vf_os_choose(const struct vf_os_table *t, const char *name, const struct vf_vm *vm,
+                 const struct vf_os **ret_os, struct vf_error **err);
 /* By the row's name; NULL: none. */
 const struct vf_os *vf_os_by_name(const struct vf_os_table *t, const char *name);
 /* The rows one by one, in the table's order; NULL behind the last. */

@@ -197,6 +197,26 @@ static void test_os_table__rows_tell_what_starts(void **state)
     vf_os_table_free(t);
 }
 
+static void test_os_choose__a_name_goes_before_the_guest(void **state)
+{
+    (void)state;
+    struct vf_os_table *t = built_in();
+    struct vf_vm vm = {.guest_id = TEXT("rhel9_64Guest")};
+    const struct vf_os *os = NULL;
+    struct vf_error *err = NULL;
+    assert_int_equal(vf_os_choose(t, NULL, &vm, &os, NULL), 0);
+    assert_string_equal(os->name, "rhel9");
+    assert_int_equal(vf_os_choose(t, "win2k22", &vm, &os, NULL), 0);
+    assert_string_equal(os->name, "win2k22");
+    int rc = vf_os_choose(t, "win2k222", &vm, &os, &err);
+    assert_non_null(strstr(vf_error_get_hint(err), "\"win2k22\""));
+    check_error(rc, &err, VF_INVALID, "no row \"win2k222\"");
+    rc = vf_os_choose(t, "a different thing", &vm, &os, &err);
+    assert_non_null(strstr(vf_error_get_hint(err), "os-table.yaml"));
+    check_error(rc, &err, VF_INVALID, "no row");
+    vf_os_table_free(t);
+}
+
 static void test_os_instancetype__smallest_that_holds(void **state)
 {
     (void)state;
@@ -325,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_os_table__families_are_those_of_the_model),
         cmocka_unit_test(test_os_table__names_help_where_ids_do_not),
         cmocka_unit_test(test_os_table__rows_tell_what_starts),
+        cmocka_unit_test(test_os_choose__a_name_goes_before_the_guest),
         cmocka_unit_test(test_os_instancetype__smallest_that_holds),
         cmocka_unit_test(test_os_table__own_table_takes_the_others_place),
         cmocka_unit_test(test_os_table__what_is_wrong_is_told_with_its_place),
