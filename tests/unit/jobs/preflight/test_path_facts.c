@@ -14,6 +14,7 @@
 
 #include "importer/base/clock.h"
 #include "importer/base/mem.h"
+#include "importer/base/secret.h"
 #include "tests/support/http_server.h"
 #include "tests/support/soap_server.h"
 
@@ -346,6 +347,80 @@ static void test_probe_host__that_vcenter_lost_is_not_tried(void **state)
     assert_int_equal(f->facts.n_results, 0);
 }
 
+/* A proxy that knows "esx.invalid", which nobody here does. */
+struct tunnel {
+    unsigned esx_port; /* 0: it refuses the host */
+    atomic_uint n_esx;
+};
+
+static void pass_on(struct vf_test_exchange *x, void *opaque)
+{
+    struct tunnel *t = opaque;
+    const char *colon = strrchr(x->target, ':');
+    bool is_esx = strncmp(x->target, "esx.invalid:443", 15) == 0;
+    unsigned port = is_esx ? t->esx_port : (unsigned)strtoul(colon + 1, NULL, 10);
+    t->n_esx += is_esx;
+    if (port) {
+        vf_test_printf(x, "HTTP/1.1 200 Connected\r\n\r\n");
+        vf_test_tunnel(x, port);
+    } else {
+        vf_test_answer(x, 502, "", "");
+    }
+}
+
+/* All goes by that proxy; vCenter tells that thumbprint of the host (NULL: none). */
+static void expect_by_proxy(struct fixture *f, bool is_there, const char *thumbprint,
+                            enum vf_probe_failure failure, const char *says)
+{
+    char url[64];
+    start_esx(f, VF_TEST_TLS, url);
+    struct tunnel t = {.esx_port = is_there ? vf_test_server_port(f->esx) : 0};
+    struct vf_test_server *proxy = vf_test_server_start(VF_TEST_PLAIN, pass_on, &t);
+    char *vf_autofree proxy_url = vf_xasprintf("http://127.0.0.1:%u", vf_test_server_port(proxy));
+    struct vf_vsphere_options o = vf_test_soap_options(f->soap);
+    o.http.proxy = proxy_url;
+    unsetenv("no_proxy");
+    unsetenv("NO_PROXY");
+    vf_vsphere_free(f->vs);
+    f->vs = NULL;
+    assert_int_equal(vf_vsphere_login(&o, f->cancel, &f->vs, NULL), 0);
+    vf_secret_free((struct vf_secret *)(uintptr_t)o.password);
+    f->vm.power = VF_POWER_ON;
+    f->host.thumbprint = vf_xstrdup(thumbprint);
+    if (thumbprint && strcmp(thumbprint, "its own") == 0) {
+        vf_replace_string(&f->host.thumbprint, vf_test_server_sha1(f->esx));
+    }
+    only(f, VF_TRANSPORT_AUTO, failure, says);
+    assert_true(t.n_esx > 0);
+    vf_vsphere_free(f->vs);
+    f->vs = NULL;
+    vf_test_server_stop(proxy);
+}
+
+static void test_probe_host__goes_by_the_proxy_which_knows_more_names(void **state)
+{
+    expect_by_proxy(*state, true, "its own", VF_PROBE_GOOD, NULL);
+}
+
+/* Of a host whose certificate vCenter does not tell, nothing is known that it could break. */
+static void test_probe_host__without_a_thumbprint_need_only_answer(void **state)
+{
+    expect_by_proxy(*state, true, NULL, VF_PROBE_GOOD, NULL);
+}
+
+static void test_probe_host__with_another_certificate_is_told_as_such(void **state)
+{
+    expect_by_proxy(*state, true, "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33",
+                    VF_PROBE_CERTIFICATE, "thumbprint");
+}
+
+static void test_probe_host__that_the_proxy_does_not_reach_is_a_port(void **state)
+{
+    struct fixture *f = *state;
+    expect_by_proxy(f, false, NULL, VF_PROBE_PORT, "the proxy refused");
+    assert_non_null(strstr(f->facts.results[0].hint, "proxy"));
+}
+
 /* --- files of datastores ----------------------------------------------------------------- */
 
 static void browse(struct vf_test_exchange *x, void *opaque)
@@ -404,6 +479,10 @@ int main(void)
         TEST(test_probe_host__of_a_running_vm_is_by_its_name),
         TEST(test_probe_host__of_a_name_that_is_none_is_not_tried),
         TEST(test_probe_host__that_vcenter_lost_is_not_tried),
+        TEST(test_probe_host__goes_by_the_proxy_which_knows_more_names),
+        TEST(test_probe_host__without_a_thumbprint_need_only_answer),
+        TEST(test_probe_host__with_another_certificate_is_told_as_such),
+        TEST(test_probe_host__that_the_proxy_does_not_reach_is_a_port),
         TEST(test_probe_https__that_is_locked_is_refused),
         TEST(test_probe_https__that_is_forbidden_is_refused),
         TEST(test_probe_https__without_a_plain_file_is_not_tried),
