@@ -35,6 +35,12 @@ static void release_pairs(const struct vf_mapping_field *f, void *base)
     free(pairs);
 }
 
+static void release_target(struct vf_network_rule *rule)
+{
+    free(vf_take(rule->attachment));
+    free(vf_take(rule->binding));
+}
+
 void vf_mapping_release_fields(const struct vf_mapping_fields *fields, void *base)
 {
     for (size_t i = 0; i < fields->n_fields; i++) {
@@ -52,8 +58,7 @@ void vf_mapping_release_fields(const struct vf_mapping_fields *fields, void *bas
             release_pairs(f, base);
             break;
         case VF_MAPPING_NETWORK:
-            free(((struct vf_network_rule *)base)->attachment);
-            free(((struct vf_network_rule *)base)->binding);
+            release_target(base);
             break;
         case VF_MAPPING_CHOICE:
         case VF_MAPPING_FLAG:

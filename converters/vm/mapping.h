@@ -162,8 +162,9 @@ const struct vf_disk_rule *vf_mapping_rule_for(const struct vf_mapping *m,
 const struct vf_disk_rule *vf_mapping_disk_rule(const struct vf_mapping *m, const struct vf_vm *vm,
                                                 size_t i);
 
-/* What holds for one disk, from its rule, the storage map, the whole. Members are borrowed; NULL:
- * the cluster's choice. */
+/* What holds for one disk, from its rule, the storage map, the whole; of a shared disk, for which
+ * nothing else will do, Block and ReadWriteMany unless told. Members are borrowed; NULL: the
+ * cluster's choice. */
 struct vf_disk_storage {
     const char *storage_class, *volume_mode, *access_mode;
 };

@@ -60,17 +60,22 @@ struct vf_disk_storage vf_mapping_storage_of(const struct vf_mapping *m, const s
 {
     static const struct vf_disk_rule no_disk_rule;
     static const struct vf_storage_rule no_storage_rule;
-    if (!m) {
-        return (struct vf_disk_storage){0};
-    }
-    const struct vf_disk_rule *d = vf_mapping_disk_rule(m, vm, i);
-    const struct vf_storage_rule *s = storage_rule(m, &vm->disks[i]);
+    static const struct vf_mapping nothing;
+    const struct vf_vm_disk *disk = &vm->disks[i];
+    m = m ? m : &nothing;
+    const struct vf_disk_rule *d = vf_mapping_rule_for(m, disk);
+    const struct vf_storage_rule *s = storage_rule(m, disk);
     d = d ? d : &no_disk_rule;
     s = s ? s : &no_storage_rule;
-    return (struct vf_disk_storage){
+    struct vf_disk_storage found = {
         .storage_class = first(d->storage_class, s->storage_class, m->storage_class),
         .volume_mode = first(d->volume_mode, s->volume_mode, m->volume_mode),
         .access_mode = first(d->access_mode, s->access_mode, m->access_mode)};
+    if (disk->shared) {
+        found.volume_mode = first(found.volume_mode, "Block", NULL);
+        found.access_mode = first(found.access_mode, "ReadWriteMany", NULL);
+    }
+    return found;
 }
 
 static bool is_copied(const struct vf_mapping *m, const struct vf_vm_disk *disk)

@@ -321,12 +321,12 @@ static const struct vf_mapping_field fields[] = {
 const struct vf_mapping_fields vf_mapping_fields = {fields, COUNT(fields),
                                                     sizeof(struct vf_mapping)};
 
-const struct vf_mapping_field *vf_mapping_field_find(const struct vf_mapping_fields *of,
+const struct vf_mapping_field *vf_mapping_field_find(const struct vf_mapping_fields *of_struct,
                                                      const char *name)
 {
-    for (size_t i = 0; i < of->n_fields; i++) {
-        if (strcmp(of->fields[i].name, name) == 0) {
-            return &of->fields[i];
+    for (size_t i = 0; i < of_struct->n_fields; i++) {
+        if (strcmp(of_struct->fields[i].name, name) == 0) {
+            return &of_struct->fields[i];
         }
     }
     return NULL;

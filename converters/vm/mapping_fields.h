@@ -50,7 +50,7 @@ struct vf_mapping_fields {
 extern const struct vf_mapping_fields vf_mapping_fields;
 
 /* NULL: none. */
-const struct vf_mapping_field *vf_mapping_field_find(const struct vf_mapping_fields *fields,
+const struct vf_mapping_field *vf_mapping_field_find(const struct vf_mapping_fields *of_struct,
                                                      const char *name);
 
 #endif

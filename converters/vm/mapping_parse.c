@@ -298,7 +298,7 @@ static int parse_list(const struct vf_mapping_field *f, const struct place *at, 
         char *vf_autofree key = NULL;
         struct place here = below(at, entry, path);
         int rc = key_of(&l, &here, &key, err);
-        size_t i = rc ? 0 : find_key(&l, key);
+        size_t i = key ? find_key(&l, key) : 0;
         if (rc == 0 && i < n) {
             rc = fail(&here, err, "%s \"%s\" stands here again", l.of->fields[0].name, key);
         }
@@ -322,7 +322,7 @@ int vf_mapping_add_entry(struct vf_mapping *m, const char *name, const cJSON *en
     char *vf_autofree key = NULL;
     struct place at = {.node = entry, .path = ""};
     int rc = key_of(&l, &at, &key, err);
-    size_t i = rc ? 0 : find_key(&l, key);
+    size_t i = key ? find_key(&l, key) : 0;
     if (rc == 0 && i == VF_MAPPING_MAX_ENTRIES) {
         rc = fail(&at, err, "there are more than %d of them", VF_MAPPING_MAX_ENTRIES);
     }

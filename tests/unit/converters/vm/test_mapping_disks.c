@@ -89,6 +89,9 @@ static void test_mapping_storage_of__disk_goes_before_datastore_before_all(void 
     check_storage(&m, &vm, 2, "slow", "", "ReadWriteMany");
     check_storage(&m, &vm, 3, "faster", "Block", "ReadWriteMany");
     check_storage(NULL, &vm, 3, "", "", "");
+    vm.disks[1].shared = vm.disks[3].shared = true;
+    check_storage(&m, &vm, 1, "slow", "Block", "ReadWriteOnce");
+    check_storage(NULL, &vm, 3, "", "Block", "ReadWriteMany");
     vf_mapping_release(&m);
     vf_vm_release(&vm);
 }

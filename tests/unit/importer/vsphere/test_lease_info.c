@@ -188,6 +188,26 @@ static void test_lease_match_disks__never_guesses(void **state)
     assert_int_equal(match(elsewhere, 1, disks, 1, index, NULL), VF_INVALID);
 }
 
+/* Disks that are not copied are exported all the same. */
+static void test_lease_match_disks__those_set_aside_are_passed_over(void **state)
+{
+    (void)state;
+    struct vf_vm_disk kept = disk(VF_BUS_SCSI, 0, 1), aside = disk(VF_BUS_SCSI, 0, 0);
+    const struct vf_vm vm = {
+        .disks = &kept, .n_disks = 1, .other_disks = &aside, .n_other_disks = 1};
+    struct vf_lease_device devices[] = {device("/vm-1/VirtualLsiLogicController0:0"),
+                                        device("/vm-1/VirtualLsiLogicController0:1")};
+    const struct vf_lease_info both = {.devices = devices, .n_devices = 2};
+    int index[2];
+    assert_int_equal(vf_lease_info_match(&both, &vm, index, NULL), 0);
+    assert_int_equal(index[0], -1);
+    assert_int_equal(index[1], 0);
+    /* A file without a place may be that of either. */
+    devices[0] = device("disk-0");
+    const struct vf_lease_info lone = {.devices = devices, .n_devices = 1};
+    assert_int_equal(vf_lease_info_match(&lone, &vm, index, NULL), VF_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_lease_match_disk__two_at_one_place_is_none),
         cmocka_unit_test(test_lease_match_disks__all_at_once),
         cmocka_unit_test(test_lease_match_disks__never_guesses),
+        cmocka_unit_test(test_lease_match_disks__those_set_aside_are_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

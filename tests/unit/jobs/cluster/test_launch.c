@@ -37,6 +37,8 @@ struct fixture {
     struct vf_landing_cluster l;
     struct vf_cluster_disk disks[2];
     struct vf_vm vm;
+    struct vf_vm_disk vm_disks[2];
+    struct vf_mapping mapping;
     struct vf_error *err;
 
     pthread_mutex_t lock;   /* guards what follows */
@@ -171,7 +173,7 @@ static void init_import(struct fixture *f)
                                .name = name};
     f->storage = (struct vf_kube_storage){
         .class_name = class_name, .volume_mode = mode, .access_mode = access, .overhead = 0.06};
-    f->vm = (struct vf_vm){.moref = moref, .n_disks = 2};
+    f->vm = (struct vf_vm){.moref = moref, .disks = f->vm_disks, .n_disks = 2};
     f->l = (struct vf_landing_cluster){
         .landing = {.im = &f->im},
         .client = f->kube.client,
@@ -347,6 +349,44 @@ static void test_check_launch__server_looks_and_values_stay_hidden(void **state)
     assert_null(strstr(text, "pass-word"));
     assert_non_null(strstr(text, "\"stringData\":{\"password\":\"(not shown)\"}"));
     cJSON_Delete(documents);
+}
+
+static void test_check_launch__mapping_goes_along_and_is_shown(void **state)
+{
+    struct fixture *f = *state;
+    cJSON *documents;
+    f->options.mapping = &f->mapping;
+    assert_int_equal(vf_mapping_add_disk(&f->mapping, "1:bus=sata", NULL), 0);
+    assert_int_equal(check(f, &documents), 0);
+    char *vf_autofree text = vf_json_print(documents, false);
+    assert_non_null(strstr(text, "\"password\":\"(not shown)\""));
+    assert_non_null(strstr(text, "\"mapping.yaml\":\"apiVersion: vmferry.io/v1alpha1\\n"));
+    assert_non_null(strstr(text, "--mapping=/vmferry/mapping/mapping.yaml"));
+    assert_non_null(strstr(text, "--storage-class=")); /* the default, as it is now */
+    cJSON_Delete(documents);
+    vf_mapping_release(&f->mapping);
+
+    f->mapping.storage_class = vf_xstrdup("told");
+    assert_int_equal(check(f, &documents), 0);
+    char *vf_autofree again = vf_json_print(documents, false);
+    assert_null(strstr(again, "--storage-class="));
+    cJSON_Delete(documents);
+    vf_mapping_release(&f->mapping);
+}
+
+static void test_check_launch__a_mapping_that_no_secret_takes_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    cJSON *documents;
+    f->options.mapping = &f->mapping;
+    f->mapping.template_text = vf_xcalloc(1, 400u << 10);
+    memset(f->mapping.template_text, 'a', (400u << 10) - 1);
+    assert_int_equal(check(f, &documents), VF_SPACE);
+    assert_non_null(strstr(vf_error_message(f->err), "the Secret of a Job takes 393216 of it"));
+    assert_non_null(strstr(vf_error_get_hint(f->err), "--to upload"));
+    expect_requests(f, "");
+    cJSON_Delete(documents);
+    vf_mapping_release(&f->mapping);
 }
 
 static void test_check_launch__what_a_pod_cannot_do_is_refused(void **state)
@@ -656,6 +696,8 @@ int main(void)
         TEST(test_launch__a_job_whose_answer_is_lost_is_found),
         TEST(test_check_launch__what_a_pod_cannot_do_is_refused),
         TEST(test_check_launch__server_looks_and_values_stay_hidden),
+        TEST(test_check_launch__mapping_goes_along_and_is_shown),
+        TEST(test_check_launch__a_mapping_that_no_secret_takes_is_refused),
         TEST(test_check_worker__a_running_job_is_left_alone),
         TEST(test_check_worker__an_ended_job_is_removed),
         TEST(test_launch__half_a_start_is_taken_back),

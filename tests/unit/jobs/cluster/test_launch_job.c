@@ -490,6 +490,28 @@ static void test_worker_job__password_and_ca_come_by_the_secret(void **state)
     vf_worker_args_free(args);
 }
 
+static void test_worker_job__mapping_comes_by_the_secret(void **state)
+{
+    struct fixture *f = *state;
+    f->plan.mapping = "kind: Mapping\n";
+    f->options.vsphere.password = NULL;
+    assert_true(vf_worker_needs_secret(&f->plan));
+    cJSON *job = vf_worker_build_job(&f->plan);
+    expect_json(job, POD "volumes.3",
+                "{\"name\":\"mapping\",\"secret\":{\"secretName\":\"web01-import-abc\",\"items\":[{"
+                "\"key\":\"mapping.yaml\",\"path\":\"mapping.yaml\"}]}}");
+    expect_json(job, CONTAINER "volumeMounts.3",
+                "{\"name\":\"mapping\",\"mountPath\":\"/vmferry/mapping\",\"readOnly\":true}");
+    cJSON_Delete(job);
+    cJSON *secret = vf_worker_build_secret(&f->plan, "job-uid");
+    expect_json(secret, "stringData", "{\"mapping.yaml\":\"kind: Mapping\\n\"}");
+    cJSON_Delete(secret);
+    char **args = vf_worker_args(&f->plan);
+    expect_arg(args, "--mapping=/vmferry/mapping/mapping.yaml");
+    expect_arg(args, "--check=none"); /* it was judged by who made the Job */
+    vf_worker_args_free(args);
+}
+
 static void test_worker_secret__goes_with_its_job(void **state)
 {
     struct fixture *f = *state;
@@ -560,6 +582,7 @@ int main(void)
         TEST(test_worker_job__mounts_claims_as_they_are),
         TEST(test_worker_job__memory_goes_with_threads_and_disks),
         TEST(test_worker_job__password_and_ca_come_by_the_secret),
+        TEST(test_worker_job__mapping_comes_by_the_secret),
         TEST(test_worker_secret__goes_with_its_job),
         TEST(test_worker_secret__names_are_new_each_time),
         TEST(test_worker_job__runs_until_a_condition_says_otherwise),
