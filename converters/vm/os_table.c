@@ -414,14 +414,16 @@ const struct vf_os *vf_os_by_name(const struct vf_os_table *t, const char *name)
 int vf_os_choose(const struct vf_os_table *t, const char *name, const struct vf_vm *vm,
                  const struct vf_os **ret_os, struct vf_error **err)
 {
-    const struct vf_os *os = name ? vf_os_by_name(t, name) : vf_os_find(t, vm);
+    const char **names = vf_xcalloc(t->n_rows, sizeof *names);
+    const struct vf_os *os = name ? NULL : vf_os_find(t, vm);
+    for (size_t i = 0; i < t->n_rows && name && !os; i++) {
+        names[i] = t->rows[i].os.name;
+        os = strcmp(names[i], name) == 0 ? &t->rows[i].os : NULL;
+    }
     if (os) {
+        free(names);
         *ret_os = os;
         return 0;
-    }
-    const char **names = vf_xcalloc(t->n_rows, sizeof *names);
-    for (size_t i = 0; i < t->n_rows; i++) {
-        names[i] = t->rows[i].os.name;
     }
     const char *near = vf_suggest(name, names, t->n_rows);
     vf_error_set(err, VF_INVALID, "the table of guest operating systems has no row \"%s\"", name);
