@@ -11,6 +11,9 @@
 /* "information" and two blanks. */
 #define SEVERITY_COLUMNS 13
 
+/* What a span without findings points to. */
+static const struct vf_finding nothing;
+
 /* The findings of one VM: they stand together, VM by VM, those of no VM last. */
 struct span {
     const struct vf_finding *items;
@@ -19,7 +22,7 @@ struct span {
 
 static struct span take_vm(const struct vf_findings *f, size_t *at, size_t index)
 {
-    struct span s = {.items = f->items ? f->items + *at : NULL};
+    struct span s = {.items = f->items ? f->items + *at : &nothing};
     while (*at + s.n < f->n_items && s.items[s.n].vm && s.items[s.n].index == index) {
         s.n++;
     }
@@ -29,7 +32,7 @@ static struct span take_vm(const struct vf_findings *f, size_t *at, size_t index
 
 static struct span rest_of(const struct vf_findings *f, size_t at)
 {
-    return (struct span){.items = f->items ? f->items + at : NULL, .n = f->n_items - at};
+    return (struct span){.items = f->items ? f->items + at : &nothing, .n = f->n_items - at};
 }
 
 static size_t count_of(struct span s, enum vf_severity severity)
