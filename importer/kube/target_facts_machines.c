@@ -159,12 +159,17 @@ static void add_machine(struct vf_target_facts *f, const struct vf_target_list *
     add_macs(f, item, get_interfaces(vf_json_object(template, "spec")), "macAddress", false);
 }
 
-/* What has none in its spec was given one when it was started. */
+/* What has none in its spec was given one when it was started. One that came to its end stays until
+ * it is started again, or removed. */
 static void add_instance(struct vf_target_facts *f, const struct vf_target_list *list,
                          const cJSON *item)
 {
     const cJSON *reported = vf_json_array(vf_json_object(item, "status"), "interfaces");
+    const char *phase = vf_kube_phase(item);
     (void)list;
+    if (phase && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0)) {
+        return;
+    }
     add_macs(f, item, get_interfaces(vf_json_object(item, "spec")), "macAddress", true);
     add_macs(f, item, reported, "mac", true);
 }

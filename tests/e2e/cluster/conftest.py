@@ -14,7 +14,7 @@ import uuid
 import pytest
 
 from harness import cli, rbac, vddk_image
-from harness.cluster import Cluster, Rig
+from harness.cluster import SAME_VMS, Cluster, Rig
 from harness.fault_proxy import FaultProxy
 
 TOP = pathlib.Path(__file__).parents[3]
@@ -25,7 +25,6 @@ for part in deploy/lib/ui deploy/lib/packages deploy/lib/go tests/lib/kube; do .
 kube_build "$1/tests/peers/kube" "$(ui_cache_dir)" >&2
 printf '%s' "$kube_bin"
 """
-
 
 @pytest.fixture(scope="session")
 def rig_bin():
@@ -112,7 +111,7 @@ def restricted(cluster, namespace):
 def to_upload(cluster, prod):
     """Arguments of vmferry for that account."""
     kubeconfig = cluster.kubeconfig(service_account=(prod, "importer"), namespace=prod)
-    return ["--to", "upload", "--kubeconfig", kubeconfig]
+    return ["--to", "upload", "--kubeconfig", kubeconfig, *SAME_VMS]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import yaml
 
 from harness import ova, rbac
 from harness.cli import wait_until
+from harness.cluster import SAME_VMS
 from harness.disks import MIB, make_disk
 from harness.proxy import file_server
 from harness.vmdk import stream_optimized
@@ -36,7 +37,7 @@ def to_pvc(cluster, prod):
     """Arguments for the account "importer" of that namespace."""
     kubeconfig = cluster.kubeconfig(service_account=(prod, "importer"), namespace=prod)
     return [
-        *("--to", "pvc", "--kubeconfig", kubeconfig),
+        *("--to", "pvc", "--kubeconfig", kubeconfig, *SAME_VMS),
         *("--worker-image", "registry.example/vmferry:1"),
     ]
 
@@ -173,8 +174,12 @@ def test_unknown_image_is_told(cluster, prod, to_pvc, sim, start):
     stuck(cluster, prod, start, sim, [*to_pvc[:-1], "registry.example/absent:1"], "absent:1")
 
 
-def test_missing_account_is_told(cluster, prod, to_pvc, sim, start):
-    stuck(cluster, prod, start, sim, [*to_pvc, "--worker-account", "nobody"], "nobody")
+def test_missing_account_is_told(cluster, prod, to_pvc, sim, start, vmferry):
+    nobody = [*to_pvc, "--worker-account", "nobody"]
+    result = vmferry("import", *sim.arguments(), "--vm", "empty01", *nobody)
+    result.failed('no service account "nobody"', "(target.worker-account)", "--worker-account")
+    expect_left(cluster, prod)
+    stuck(cluster, prod, start, sim, [*nobody, "--skip-check", "target.worker-account"], "nobody")
 
 
 def test_claims_that_are_never_bound_are_told(cluster, prod, to_pvc, sim, start):

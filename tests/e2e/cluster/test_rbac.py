@@ -6,6 +6,7 @@ import pytest
 
 from harness import rbac
 from harness.cli import wait_until
+from harness.cluster import SAME_VMS
 from harness.disks import MIB
 from harness.warm import QUICK, Source, warm_vm
 
@@ -99,6 +100,7 @@ def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, warm_sim, sta
     # Each is stopped when its VM is made and started: nothing runs one here.
     for name, target in (("sent-on", ["--to", "upload", *where]), ("mounted-on", worker)):
         arguments = [*sim.arguments(), "--vm", "empty01", "--name", name, *target, "--start"]
+        arguments += SAME_VMS
         cancel_when('"phase":"start"', *arguments)
     # What is taken back when it is broken off.
     for target in (["--to", "upload", *where], worker):

@@ -16,6 +16,8 @@ import urllib.request
 from .cli import wait_until
 
 START_SECONDS = 240  # on a machine that builds other things at the same time
+# Every test brings the same VMs, each into its own namespace, and some are started there.
+SAME_VMS = ("--skip-check", "target.mac-in-use")
 DIRECT = urllib.request.ProxyHandler({})
 
 

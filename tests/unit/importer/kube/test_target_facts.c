@@ -40,10 +40,10 @@ struct answer {
     "{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"" ns "\"" more                           \
     "},\"spec\":{\"template\":{\"spec\":{\"domain\":{\"devices\":{\"interfaces\":[{"               \
     "\"macAddress\":\"" mac "\"},{\"macAddress\":\"\"},{\"name\":7}]}}}}}}"
-#define INSTANCE(ns, name, mac, reported)                                                          \
+#define INSTANCE(ns, name, mac, reported, phase)                                                   \
     "{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"" ns                                     \
     "\"},\"spec\":{\"domain\":{\"devices\":{\"interfaces\":[{\"macAddress\":\"" mac                \
-    "\"}]}}},\"status\":{\"interfaces\":[{\"mac\":\"" reported "\"}]}}"
+    "\"}]}}},\"status\":{\"phase\":\"" phase "\",\"interfaces\":[{\"mac\":\"" reported "\"}]}}"
 #define CLASS(name, default)                                                                       \
     "{\"metadata\":{\"name\":\"" name "\",\"annotations\":{"                                       \
     "\"storageclass.kubernetes.io/is-default-class\":\"" default "\"}},\"provisioner\":\"csi."     \
@@ -86,8 +86,10 @@ static const struct answer usual[] = {
      VF_TEST_LIST(MACHINE("prod", "web01", "00-50-56-9A-00-01", MARKS) "," //
                   MACHINE("x", "y", "0050.569a.0002", "") "," MACHINE("x", "z", "1:2:3", ""))},
     {KUBEVIRT "/virtualmachineinstances", 200,
-     VF_TEST_LIST(INSTANCE("prod", "web01", "00:50:56:9a:00:01", "00:50:56:9a:00:01") "," //
-                  INSTANCE("x", "w", "", "02:00:00:00:00:01"))},
+     VF_TEST_LIST(
+         INSTANCE("prod", "web01", "00:50:56:9a:00:01", "00:50:56:9a:00:01", "Running") "," //
+         INSTANCE("x", "w", "", "02:00:00:00:00:01", "Scheduling") ","                      //
+         INSTANCE("x", "over", "02:00:00:00:00:09", "", "Failed"))},
     {KINDS "/virtualmachineclusterinstancetypes", 200, VF_TEST_LIST(NAMED("u1.small", ""))},
     {KINDS PROD "/virtualmachineinstancetypes", 200, VF_TEST_LIST("")},
     {KINDS "/virtualmachineclusterpreferences", 200,
