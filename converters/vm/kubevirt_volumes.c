@@ -48,26 +48,29 @@ static void note(const struct vf_manifest_plan *plan, const cJSON *storage, cons
     }
 }
 
+/* What a person told: the rest of what holds for a disk is there because it is shared. */
+static struct vf_disk_storage storage_told(const struct vf_manifest_plan *plan, size_t i)
+{
+    struct vf_vm_disk alone = plan->vm->disks[i];
+    alone.shared = false;
+    const struct vf_vm vm = {.disks = &alone, .n_disks = 1};
+    return vf_mapping_storage_of(plan->mapping, &vm, 0);
+}
+
 static void add_storage(const struct vf_manifest_plan *plan, size_t i, cJSON *spec)
 {
     const struct vf_vm_disk *d = &plan->vm->disks[i];
     const struct vf_manifest_disk *o = vf_kubevirt_disk_options(plan, i);
-    struct vf_disk_storage told = vf_mapping_storage_of(plan->mapping, plan->vm, i);
-    const char *volume_mode = o->volume_mode     ? o->volume_mode
-                              : told.volume_mode ? told.volume_mode
-                              : d->shared        ? "Block"
-                                                 : NULL;
-    const char *access_mode = o->access_mode     ? o->access_mode
-                              : told.access_mode ? told.access_mode
-                              : d->shared        ? "ReadWriteMany"
-                                                 : NULL;
+    struct vf_disk_storage told = storage_told(plan, i);
+    struct vf_disk_storage due = vf_mapping_storage_of(plan->mapping, plan->vm, i);
+    const char *access_mode = o->access_mode ? o->access_mode : due.access_mode;
     uint64_t bytes = o->size_bytes ? o->size_bytes : d->capacity_bytes;
     char *vf_autofree size = vf_kubevirt_quantity(o->request_bytes ? o->request_bytes : bytes);
     cJSON *storage = vf_json_add_object(spec, "storage");
     vf_json_add_string(storage, "storageClassName",
-                       o->storage_class ? o->storage_class : told.storage_class);
+                       o->storage_class ? o->storage_class : due.storage_class);
     note(plan, storage, "storageClassName", o->storage_class, told.storage_class);
-    vf_json_add_string(storage, "volumeMode", volume_mode);
+    vf_json_add_string(storage, "volumeMode", o->volume_mode ? o->volume_mode : due.volume_mode);
     note(plan, storage, "volumeMode", o->volume_mode, told.volume_mode);
     if (access_mode) {
         vf_json_append_string(vf_json_add_array(storage, "accessModes"), access_mode);
