@@ -138,9 +138,8 @@ static void one_file(struct check_world *w)
 static void one_file_one_copy(struct check_world *w)
 {
     one_file(w);
-    char *vf_autofree rule = vf_xasprintf("Hard disk 9:claim=shared");
     vf_replace_string(&off(w)->label, "Hard disk 9");
-    vf_mapping_add_disk(&w->mapping, rule, NULL);
+    vf_mapping_add_disk(&w->mapping, "Hard disk 9:claim=shared", NULL);
 }
 
 static void one_file_off(struct check_world *w)
@@ -202,6 +201,23 @@ static void test_rules_disk__a_pair_that_shares_is_told_of_once(void **state)
     check_world_release(&w);
 }
 
+/* Whichever of the two leaves it out. */
+static void test_rules_disk__what_one_leaves_out_is_not_copied_twice(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CHECK_WORLD_VMS; i++) {
+        struct check_world w;
+        check_world_init(&w);
+        one_file(&w);
+        vf_replace_string(&w.vms[i].disks[0].label, "Hard disk 9");
+        vf_mapping_add_disk(&w.mapping, "Hard disk 9:claim=shared", NULL);
+        check_world_judge(&w);
+        assert_int_equal(w.vms[i].n_disks, 0);
+        assert_int_equal(count(&w, "disk.copied-twice"), 0);
+        check_world_release(&w);
+    }
+}
+
 /* Datastores tell case apart: these are two files. */
 static void test_rules_disk__names_of_files_have_case(void **state)
 {
@@ -231,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_disk__each_trips_where_it_is_so_and_only_there),
         cmocka_unit_test(test_rules_disk__a_pair_that_shares_is_told_of_once),
+        cmocka_unit_test(test_rules_disk__what_one_leaves_out_is_not_copied_twice),
         cmocka_unit_test(test_rules_disk__names_of_files_have_case),
         cmocka_unit_test(test_rules_disk__warm_takes_snapshots_of_vms_that_are_off),
     };

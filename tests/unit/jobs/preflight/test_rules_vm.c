@@ -202,10 +202,11 @@ static void four_deep(struct check_world *w)
     }
 }
 
-static void four_wide(struct check_world *w)
+/* Three deep, and as wide. */
+static void three_deep(struct check_world *w)
 {
-    for (int32_t i = 0; i < 4; i++) {
-        check_world_add_snapshot(&w->vms[0], "s", 0);
+    for (int32_t i = 0; i < 9; i++) {
+        check_world_add_snapshot(&w->vms[0], "s", i / 3);
     }
 }
 
@@ -329,7 +330,8 @@ static void many_cpus(struct check_world *w)
 
 static void many_cpus_not_too(struct check_world *w)
 {
-    w->vms[0].cpus = 254;
+    w->vms[0].cpus = 255;
+    w->vms[0].cores_per_socket = 5;
 }
 
 static void memory_odd(struct check_world *w)
@@ -359,7 +361,7 @@ static const struct check_case cases[] = {
     {"cbt.off", VF_CRITICAL, "is off", untracked, untracked_cold},
     {"cbt.snapshots", VF_CRITICAL, "before upgrade", untracked_snapshots, tracked_snapshots},
     {"cbt.disk-untracked", VF_WARNING, "disk 1 (\"Hard disk 2\")", one_untracked, all_tracked},
-    {"snapshot.chain", VF_WARNING, "4 deep", four_deep, four_wide},
+    {"snapshot.chain", VF_WARNING, "4 deep", four_deep, three_deep},
     {"snapshot.leftover", VF_WARNING, "vmferry-warm-2026", leftover, alike},
     {"snapshot.https", VF_CRITICAL, "1 snapshot:", https_snapshots, nfc_snapshots},
     {"snapshot.passthrough", VF_CRITICAL, "PCI device 0", passthrough, passthrough_off},
@@ -435,6 +437,27 @@ static void test_rules_vm__of_an_unreadable_vm_only_that_is_told(void **state)
     check_world_release(&w);
 }
 
+/* As the migration has it: one disk that is tracked proves that tracking is at work; with none, the
+ * VM has to stand still for it to begin. */
+static void test_rules_vm__tracking_that_waits_is_told(void **state)
+{
+    (void)state;
+    struct check_world w;
+    check_world_init(&w);
+    one_untracked(&w);
+    check_world_judge(&w);
+    assert_null(check_world_find(&w, "cbt.off"));
+    assert_non_null(check_world_find(&w, "cbt.disk-untracked"));
+    check_world_release(&w);
+    check_world_init(&w);
+    warm(&w);
+    vf_replace_string(&w.vms[0].disks[0].change_id, NULL);
+    check_world_judge(&w);
+    assert_non_null(strstr(check_world_find(&w, "cbt.off")->message, "not at work yet"));
+    assert_null(check_world_find(&w, "cbt.disk-untracked"));
+    check_world_release(&w);
+}
+
 static void test_rules_vm__what_is_worse_than_usual_is_critical(void **state)
 {
     (void)state;
@@ -459,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_rules_vm__each_trips_where_it_is_so_and_only_there),
         cmocka_unit_test(test_rules_vm__what_was_permitted_is_no_longer_critical),
         cmocka_unit_test(test_rules_vm__of_an_unreadable_vm_only_that_is_told),
+        cmocka_unit_test(test_rules_vm__tracking_that_waits_is_told),
         cmocka_unit_test(test_rules_vm__what_is_worse_than_usual_is_critical),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
