@@ -98,8 +98,9 @@ static void name_values(struct vf_vm_draft *d, const struct fields *f)
         }
         vm->attributes =
             vf_xrealloc_array(vm->attributes, vm->n_attributes + 1, sizeof vm->attributes[0]);
-        vm->attributes[vm->n_attributes++] = (struct vf_vm_attribute){
-            .name = vf_xstrdup(field->name), .value = vf_take(d->custom[i].value)};
+        struct vf_vm_attribute *a = &vm->attributes[vm->n_attributes++];
+        a->name = vf_xstrdup(field->name);
+        a->value = vf_take(d->custom[i].value);
     }
     if (vm->n_attributes > 1) {
         qsort(vm->attributes, vm->n_attributes, sizeof vm->attributes[0], compare_attributes);

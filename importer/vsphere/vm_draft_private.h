@@ -46,7 +46,7 @@ void vf_vm_draft_add_peripheral(struct vf_vm_draft *d, const xmlNode *device, co
  * VirtualMachineFileLayoutEx (the disks must be there by then). */
 void vf_vm_draft_parse_storage(struct vf_vm_draft *d, const xmlNode *val);
 int vf_vm_draft_parse_snapshots(struct vf_vm_draft *d, const xmlNode *val, struct vf_error **err);
-void vf_vm_draft_parse_layout(struct vf_vm_draft *d, const xmlNode *val);
+void vf_vm_draft_parse_layout(struct vf_vm_draft *d, const xmlNode *layout);
 
 /* vm_config.c: what the configuration and the runtime say of the whole VM. */
 void vf_vm_draft_parse_power(struct vf_vm_draft *d, const xmlNode *val);
@@ -71,7 +71,7 @@ void vf_vm_draft_parse_tools_running(struct vf_vm_draft *d, const xmlNode *val);
 void vf_vm_draft_parse_tools_version(struct vf_vm_draft *d, const xmlNode *val);
 void vf_vm_draft_parse_guest_disks(struct vf_vm_draft *d, const xmlNode *val);
 void vf_vm_draft_parse_guest_net(struct vf_vm_draft *d, const xmlNode *net);
-void vf_vm_draft_parse_ip_stack(struct vf_vm_draft *d, const xmlNode *stack);
+void vf_vm_draft_parse_ip_stack(struct vf_vm_draft *d, const xmlNode *val);
 
 /* attributes.c: ArrayOfCustomFieldValue. */
 void vf_vm_draft_parse_custom_values(struct vf_vm_draft *d, const xmlNode *val);
