@@ -184,8 +184,23 @@ static int compare_drafts(const void *pa, const void *pb)
     return c ? c : strcmp(a->moref, b->moref);
 }
 
-static int add_tags(struct vf_vsphere *vs, struct inventory *inv, struct vf_vm_notes *notes,
-                    struct vf_error **err)
+static int add_tags(struct vf_vsphere *vs, struct vf_vm **vms, size_t n, bool must,
+                    struct vf_vm_notes *notes, struct vf_error **err)
+{
+    struct vf_error *e = NULL;
+    int rc = vf_tags_fetch(vs, vms, n, &e);
+    if (rc == 0 || must || rc == VF_CANCELLED) {
+        vf_error_move(err, &e);
+        return rc;
+    }
+    notes->tags_unavailable = true;
+    notes->tags_reason = vf_error_format(e);
+    vf_error_free(e);
+    return 0;
+}
+
+static int add_wanted_tags(struct vf_vsphere *vs, struct inventory *inv, struct vf_vm_notes *notes,
+                           struct vf_error **err)
 {
     const struct vf_vm_query *q = inv->query;
     bool must = q && q->tags && q->tags[0];
@@ -196,17 +211,21 @@ static int add_tags(struct vf_vsphere *vs, struct inventory *inv, struct vf_vm_n
     for (size_t i = 0; i < inv->n; i++) {
         vms[i] = &inv->drafts[i].vm;
     }
-    struct vf_error *e = NULL;
-    int rc = vf_tags_fetch(vs, vms, inv->n, &e);
+    int rc = add_tags(vs, vms, inv->n, must, notes, err);
     free(vms);
-    if (rc == 0 || must || rc == VF_CANCELLED) {
-        vf_error_move(err, &e);
-        return rc;
+    return rc;
+}
+
+int vf_vsphere_add_tags(struct vf_vsphere *vs, struct vf_vm *vms, size_t n,
+                        struct vf_vm_notes *notes, struct vf_error **err)
+{
+    struct vf_vm **pointers = vf_xcalloc(n, sizeof(void *));
+    for (size_t i = 0; i < n; i++) {
+        pointers[i] = &vms[i];
     }
-    notes->tags_unavailable = true;
-    notes->tags_reason = vf_error_format(e);
-    vf_error_free(e);
-    return 0;
+    int rc = add_tags(vs, pointers, n, false, notes, err);
+    free(pointers);
+    return rc;
 }
 
 /* Names that may not be read are no reason to show no VM. */
@@ -247,7 +266,7 @@ static int settle(struct vf_vsphere *vs, struct inventory *inv, struct vf_vm_not
         vf_places_resolve(&inv->places, &inv->drafts[i]);
     }
     keep(inv, vf_vm_query_wants_place);
-    int rc = add_tags(vs, inv, notes, err);
+    int rc = add_wanted_tags(vs, inv, notes, err);
     if (rc) {
         return rc;
     }

@@ -42,9 +42,12 @@ int vf_vsphere_fetch_vms(struct vf_vsphere *vs, const struct vf_vm_query *query,
                          struct vf_error **err);
 void vf_vms_free(struct vf_vm *vms, size_t n);
 
+/* Fill the tags of VMs that came without; where there is no tagging service that is noted. */
+int vf_vsphere_add_tags(struct vf_vsphere *vs, struct vf_vm *vms, size_t n,
+                        struct vf_vm_notes *notes, struct vf_error **err);
+
 /* One VM by its reference ("vm-42"), everything but tags (and attributes whose names may not be
- * read); init-ed here, released by the caller on
- * success. VF_MISSING when there is none. */
+ * read); init-ed here, released by the caller on success. VF_MISSING when there is none. */
 int vf_vsphere_fetch_vm(struct vf_vsphere *vs, const char *moref, struct vf_vm *ret_vm,
                         struct vf_error **err);
 

@@ -117,6 +117,9 @@ static struct vf_vm_query full_query(const struct vf_vm_query *wanted)
     return q;
 }
 
+/* So many single queries are cheaper than one for the whole inventory. */
+#define MAX_FEW 16u
+
 struct wanted {
     const char **morefs, **names; /* borrowed of what was listed; names are NULL-terminated */
     size_t n;
@@ -174,7 +177,23 @@ static int fetch_wanted(const struct look *l, const struct wanted *w, struct vf_
     return rc;
 }
 
-/* However many are asked for: one small query for what they are called, one for what they are. */
+/* One after the other, in the order in which they were asked for. */
+static int fetch_few(const struct look *l, const struct wanted *w, struct vf_preflight *p,
+                     struct vf_vm_notes *notes, struct vf_error **err)
+{
+    p->vms = vf_xcalloc(w->n, sizeof *p->vms);
+    for (size_t i = 0; i < w->n; i++) {
+        int rc = vf_vsphere_fetch_vm(l->vs, w->morefs[i], &p->vms[i], err);
+        if (rc) {
+            return rc;
+        }
+        p->n_vms++;
+    }
+    return vf_vsphere_add_tags(l->vs, p->vms, p->n_vms, notes, err);
+}
+
+/* One small query for what all are called; for what those asked for are, one for each of a few,
+ * else one for all, in which the server tells everything about every VM. */
 static int fetch_named(const struct look *l, const char *const *asked, struct vf_preflight *p,
                        struct vf_vm_notes *notes, struct vf_error **err)
 {
@@ -188,7 +207,9 @@ static int fetch_named(const struct look *l, const char *const *asked, struct vf
                        .names = vf_xcalloc(n + 1, sizeof(void *))};
     int rc = vf_vsphere_fetch_vms(l->vs, &q, &listed, &n_listed, NULL, err);
     rc = rc ? rc : find_wanted(asked, listed, n_listed, &w, err);
-    rc = rc ? rc : fetch_wanted(l, &w, p, notes, err);
+    if (rc == 0) {
+        rc = w.n <= MAX_FEW ? fetch_few(l, &w, p, notes, err) : fetch_wanted(l, &w, p, notes, err);
+    }
     vf_vms_free(listed, n_listed);
     free(w.morefs);
     free(w.names);
