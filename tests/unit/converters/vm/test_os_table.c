@@ -157,6 +157,8 @@ static void test_os_table__names_help_where_ids_do_not(void **state)
         {NULL, "Ubuntu Linux (64-bit)", "ubuntu"},
         {NULL, "FreeBSD 13 (64-bit)", "freebsd"},
         {NULL, "Apple macOS 12 (64-bit)", "macos"},
+        {NULL, "Microsoft MS-DOS", "dos"},
+        {NULL, "Microsoft Windows Something", "windows"},
         {"Windows2016_64", NULL, "win2k16"},
         {"RedHat_64", NULL, "linux"},
         /* The ID goes first. */
