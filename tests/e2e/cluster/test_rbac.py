@@ -42,7 +42,7 @@ def warm_sim(start_simulator, tmp_path_factory):
 def migrate_warm(cluster, prod, start, vmferry, warm_sim, where):
     """Looked at, gone back with, cleaned up, cancelled with what was copied, and cut over."""
     begin = [
-        *("migrate", "--warm", *warm_sim.arguments(), "--vm", "warm", "--to", "pvc"),
+        *("migrate", "--warm", *warm_sim.arguments(), "--vm", "warm", "--to", "pvc", *SAME_VMS),
         *("--worker-image", "vmferry", *where, *QUICK, "--progress=json"),
     ]
 
@@ -90,7 +90,7 @@ def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, warm_sim, sta
         return vmferry("import", *sim.arguments(), "--vm", "empty01", "--name", name, *arguments)
 
     def cancel_when(words, *arguments):
-        process = start("import", *arguments, "--progress=json")
+        process = start("import", *arguments, *SAME_VMS, "--progress=json")
         wait_until(lambda: words in process.out_so_far(), 120, words)
         process.signal(signal.SIGINT)
         assert process.wait(150).status == 130
@@ -100,7 +100,6 @@ def test_exactly_what_is_granted_is_used(cluster, prod, sim, slow, warm_sim, sta
     # Each is stopped when its VM is made and started: nothing runs one here.
     for name, target in (("sent-on", ["--to", "upload", *where]), ("mounted-on", worker)):
         arguments = [*sim.arguments(), "--vm", "empty01", "--name", name, *target, "--start"]
-        arguments += SAME_VMS
         cancel_when('"phase":"start"', *arguments)
     # What is taken back when it is broken off.
     for target in (["--to", "upload", *where], worker):
