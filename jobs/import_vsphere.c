@@ -13,9 +13,6 @@
 #include "jobs/preflight/preflight.h"
 #include "jobs/snapshot_take.h"
 
-/* By these our snapshots are known again, by people and by later runs. */
-#define SNAPSHOT_PREFIX "vmferry-import-"
-
 struct vsphere_import {
     struct vf_import *im;
     struct vf_vsphere *vs;
@@ -35,7 +32,8 @@ static void warn_of_leftovers(const struct vsphere_import *v)
 {
     for (size_t i = 0; i < v->vm.n_snapshots; i++) {
         const char *name = v->vm.snapshots[i].name;
-        if (name && strncmp(name, SNAPSHOT_PREFIX, strlen(SNAPSHOT_PREFIX)) == 0) {
+        if (name &&
+            strncmp(name, VF_SNAPSHOT_IMPORT_PREFIX, strlen(VF_SNAPSHOT_IMPORT_PREFIX)) == 0) {
             vf_report_warning(v->im->reporter, v->vm.name,
                               "snapshot \"%s\" (%s) is of an earlier or another vmferry; remove it "
                               "once none runs any more",
@@ -48,7 +46,7 @@ static int take_snapshot(struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_import *im = v->im;
     warn_of_leftovers(v);
-    char *vf_autofree name = vf_snapshot_new_name(SNAPSHOT_PREFIX);
+    char *vf_autofree name = vf_snapshot_new_name(VF_SNAPSHOT_IMPORT_PREFIX);
     const struct vf_snapshot_take take = {
         .vs = v->vs,
         .reporter = im->reporter,
@@ -136,7 +134,7 @@ static int copy_disks(struct vsphere_import *v, struct vf_error **err)
 static int check_exportable(const struct vsphere_import *v, struct vf_error **err)
 {
     struct vf_error *e = NULL;
-    int rc = vf_vm_check_exportable(&v->vm, &e);
+    int rc = vf_vm_check_exportable(&v->vm, v->im->options->mapping, &e);
     if (rc && v->im->options->dry_run) {
         vf_report_warning(v->im->reporter, v->vm.name, "it could not be copied now: %s",
                           vf_error_message(e));

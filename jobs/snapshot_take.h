@@ -12,6 +12,10 @@
 #include "converters/vm/mapping.h"
 #include "importer/vsphere/vsphere.h"
 
+/* Of snapshots that are removed by the run that takes them: by this one they are known again, by
+ * people and by later runs. */
+#define VF_SNAPSHOT_IMPORT_PREFIX "vmferry-import-"
+
 /* PREFIX, time, process: a name that nobody else uses, in order by age. Heap. */
 char *vf_snapshot_new_name(const char *prefix);
 

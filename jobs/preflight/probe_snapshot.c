@@ -8,9 +8,6 @@
 #include "jobs/preflight/rights.h"
 #include "jobs/snapshot_take.h"
 
-/* By this it is known again, by people and by `vmferry cleanup`. */
-#define SNAPSHOT_PREFIX "vmferry-import-"
-
 static void try_https(const struct vf_probes *p, const struct vf_vm *frozen)
 {
     const struct vf_probe_of of = {.transport = VF_TRANSPORT_HTTPS,
@@ -70,7 +67,7 @@ void vf_probe_snapshot(const struct vf_probes *p, const struct vf_vm *vm, bool *
         vf_probe_not_tried(p, &of, p->no_session ? p->no_session : "no time was left", NULL);
         return;
     }
-    char *vf_autofree name = vf_snapshot_new_name(SNAPSHOT_PREFIX);
+    char *vf_autofree name = vf_snapshot_new_name(VF_SNAPSHOT_IMPORT_PREFIX);
     const struct vf_snapshot_take take = {.vs = p->vs,
                                           .reporter = p->reporter,
                                           .vm = vm,

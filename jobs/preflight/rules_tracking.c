@@ -5,6 +5,7 @@
 #include "importer/base/mem.h"
 #include "importer/vsphere/cbt.h"
 #include "jobs/preflight/looks.h"
+#include "jobs/snapshot_take.h"
 
 /* VMware KB 1025279: at most 32 in a chain, for good performance 2 or 3. */
 #define CHAIN_MAX   32
@@ -111,7 +112,8 @@ static void check_snapshot_chain(const struct vf_check *c)
 
 static bool is_ours(const struct vf_vm_snapshot *s)
 {
-    return s->name && (strncmp(s->name, "vmferry-import-", 15) == 0 ||
+    static const char import[] = VF_SNAPSHOT_IMPORT_PREFIX;
+    return s->name && (strncmp(s->name, import, sizeof import - 1) == 0 ||
                        strncmp(s->name, "vmferry-warm-", 13) == 0);
 }
 
