@@ -106,16 +106,25 @@ int vf_find_vm(struct vf_vsphere *vs, const char *name, struct vf_vm *ret_vm, st
     return rc;
 }
 
-static int check_disk(const struct vf_vm *vm, const struct vf_vm_disk *d, struct vf_error **err)
+static int check_disk(const struct vf_vm *vm, const struct vf_vm_disk *d,
+                      const struct vf_mapping *mapping, struct vf_error **err)
 {
     const char *label = d->label ? d->label : "a disk";
     if (d->encrypted) {
         vf_error_set(err, VF_UNSUPPORTED, "%s is encrypted", label);
         vf_error_hint(err, "decrypt it on the source (edit the VM's storage policy) first");
-    } else if (d->rdm) {
-        vf_error_set(err, VF_UNSUPPORTED, "%s is a raw device mapping, which an export leaves out",
+    } else if (d->rdm && vf_mapping_rdm_of(mapping, d) != VF_RDM_COPY) {
+        vf_error_set(err, VF_UNSUPPORTED,
+                     "%s is a raw device mapping, and nobody said what becomes of it", label);
+        vf_error_hint(err,
+                      "--rdm copy takes its content, lun attaches the claim that --disk names, "
+                      "ignore leaves it out");
+    } else if (vm->power == VF_POWER_ON && d->rdm_physical) {
+        vf_error_set(err, VF_UNSUPPORTED,
+                     "%s is a raw device mapping in physical mode: no snapshot holds it, so it "
+                     "cannot be copied while the VM runs",
                      label);
-        vf_error_hint(err, "migrate the LUN itself, or turn it into a virtual disk first");
+        vf_error_hint(err, "power the VM off, or turn the mapping into virtual mode");
     } else if (vm->power == VF_POWER_ON && d->independent) {
         vf_error_set(err, VF_UNSUPPORTED,
                      "%s is independent (%s): no snapshot holds it, so it cannot be copied while "
@@ -135,7 +144,8 @@ static int check_disk(const struct vf_vm *vm, const struct vf_vm_disk *d, struct
     return err ? (int)vf_error_code(*err) : VF_UNSUPPORTED;
 }
 
-int vf_vm_check_exportable(const struct vf_vm *vm, struct vf_error **err)
+int vf_vm_check_exportable(const struct vf_vm *vm, const struct vf_mapping *mapping,
+                           struct vf_error **err)
 {
     if (vm->power == VF_POWER_SUSPENDED) {
         vf_error_set(err, VF_CONFLICT, "the VM is suspended: its disks do not hold all its state");
@@ -143,7 +153,7 @@ int vf_vm_check_exportable(const struct vf_vm *vm, struct vf_error **err)
         return VF_CONFLICT;
     }
     for (size_t i = 0; i < vm->n_disks; i++) {
-        int rc = check_disk(vm, &vm->disks[i], err);
+        int rc = check_disk(vm, &vm->disks[i], mapping, err);
         if (rc) {
             return rc;
         }

@@ -4,6 +4,7 @@
 
 #include <vmferry/vm.h>
 
+#include "converters/vm/mapping.h"
 #include "importer/vsphere/vsphere.h"
 
 /* `name`: the VM's name, its inventory path "/DC0/vm/prod/web01", or its reference "vm-42" (on ESXi
@@ -17,7 +18,8 @@ int vf_find_among(const char *name, const struct vf_vm *vms, size_t n, const cha
                   struct vf_error **err);
 
 /* Whether its disks can be exported now, without a change by its owner: else the error says what
- * stands against it and what helps. */
-int vf_vm_check_exportable(const struct vf_vm *vm, struct vf_error **err);
+ * stands against it and what helps. `mapping` (may be NULL) decides on raw device mappings. */
+int vf_vm_check_exportable(const struct vf_vm *vm, const struct vf_mapping *mapping,
+                           struct vf_error **err);
 
 #endif

@@ -171,6 +171,9 @@ struct vf_disk_storage {
 struct vf_disk_storage vf_mapping_storage_of(const struct vf_mapping *m, const struct vf_vm *vm,
                                              size_t i);
 
+/* What becomes of a raw device mapping. */
+enum vf_map_rdm vf_mapping_rdm_of(const struct vf_mapping *m, const struct vf_vm_disk *disk);
+
 /* Is the disk copied? Not when its rule says skip or names a claim, nor a raw device mapping that
  * is a LUN or ignored. */
 bool vf_mapping_copies_disk(const struct vf_mapping *m, const struct vf_vm *vm, size_t i);

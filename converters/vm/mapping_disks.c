@@ -78,13 +78,19 @@ struct vf_disk_storage vf_mapping_storage_of(const struct vf_mapping *m, const s
     return found;
 }
 
+enum vf_map_rdm vf_mapping_rdm_of(const struct vf_mapping *m, const struct vf_vm_disk *disk)
+{
+    const struct vf_disk_rule *rule = vf_mapping_rule_for(m, disk);
+    return rule && rule->rdm ? rule->rdm : m ? m->rdm : VF_RDM_ASK;
+}
+
 static bool is_copied(const struct vf_mapping *m, const struct vf_vm_disk *disk)
 {
     const struct vf_disk_rule *rule = vf_mapping_rule_for(m, disk);
     if (rule && (rule->skip || rule->claim)) {
         return false;
     }
-    enum vf_map_rdm rdm = rule && rule->rdm ? rule->rdm : m ? m->rdm : VF_RDM_ASK;
+    enum vf_map_rdm rdm = vf_mapping_rdm_of(m, disk);
     return !disk->rdm || (rdm != VF_RDM_LUN && rdm != VF_RDM_IGNORE);
 }
 

@@ -57,7 +57,7 @@ static int open_source(struct warm_launch *w, struct vf_error **err)
         const char *label = vm->disks[w->n_labels].label;
         w->labels[w->n_labels] = label ? vf_xstrdup(label) : vf_xasprintf("disk %zu", w->n_labels);
     }
-    rc = vf_vm_check_exportable(vm, err);
+    rc = vf_vm_check_exportable(vm, im->options->mapping, err);
     if (rc == 0 && vm->n_disks == 0) {
         rc = vf_error_set(err, VF_MISSING, "the VM has no disk to copy");
     }

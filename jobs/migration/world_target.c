@@ -123,7 +123,7 @@ int vf_world_prepare(struct vf_world *w, struct vf_error **err)
 {
     struct vf_real_world *r = real(w);
     const struct vf_vm *vm = vf_source_vm_get(r->source);
-    int rc = vf_vm_check_exportable(vm, err);
+    int rc = vf_vm_check_exportable(vm, r->im.options->mapping, err);
     if (rc == 0 && vm->n_disks == 0) {
         rc = vf_error_set(err, VF_MISSING, "the VM has no disk to copy");
     }

@@ -120,15 +120,32 @@ static void test_check_exportable__what_stands_against_it_is_told(void **state)
         struct vf_vm_disk disk;
         enum vf_code code;
         const char *part;
+        enum vf_map_rdm rdm;
     } cases[] = {
-        {VF_POWER_ON, {.capacity_bytes = 512}, 0, ""},
-        {VF_POWER_OFF, {.capacity_bytes = 512, .independent = true, .shared = true}, 0, ""},
-        {VF_POWER_SUSPENDED, {.capacity_bytes = 512}, VF_CONFLICT, "suspended"},
-        {VF_POWER_OFF, {.capacity_bytes = 0}, VF_INVALID, "no size"},
-        {VF_POWER_OFF, {.capacity_bytes = 512, .encrypted = true}, VF_UNSUPPORTED, "encrypted"},
-        {VF_POWER_OFF, {.capacity_bytes = 512, .rdm = true}, VF_UNSUPPORTED, "raw device mapping"},
-        {VF_POWER_ON, {.capacity_bytes = 512, .independent = true}, VF_UNSUPPORTED, "independent"},
-        {VF_POWER_ON, {.capacity_bytes = 512, .shared = true}, VF_UNSUPPORTED, "shared"},
+        {VF_POWER_ON, {.capacity_bytes = 512}, 0, "", 0},
+        {VF_POWER_OFF, {.capacity_bytes = 512, .independent = true, .shared = true}, 0, "", 0},
+        {VF_POWER_SUSPENDED, {.capacity_bytes = 512}, VF_CONFLICT, "suspended", 0},
+        {VF_POWER_OFF, {.capacity_bytes = 0}, VF_INVALID, "no size", 0},
+        {VF_POWER_OFF, {.capacity_bytes = 512, .encrypted = true}, VF_UNSUPPORTED, "encrypted", 0},
+        {VF_POWER_OFF, {.capacity_bytes = 512, .rdm = true}, VF_UNSUPPORTED, "nobody said", 0},
+        {VF_POWER_OFF, {.capacity_bytes = 512, .rdm = true}, 0, "", VF_RDM_COPY},
+        {VF_POWER_ON, {.capacity_bytes = 512, .rdm = true}, 0, "", VF_RDM_COPY},
+        {VF_POWER_OFF,
+         {.capacity_bytes = 512, .rdm = true, .rdm_physical = true},
+         0,
+         "",
+         VF_RDM_COPY},
+        {VF_POWER_ON,
+         {.capacity_bytes = 512, .rdm = true, .rdm_physical = true},
+         VF_UNSUPPORTED,
+         "physical mode",
+         VF_RDM_COPY},
+        {VF_POWER_ON,
+         {.capacity_bytes = 512, .independent = true},
+         VF_UNSUPPORTED,
+         "independent",
+         0},
+        {VF_POWER_ON, {.capacity_bytes = 512, .shared = true}, VF_UNSUPPORTED, "shared", 0},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct vf_vm_disk disk = cases[i].disk;
@@ -138,9 +155,10 @@ static void test_check_exportable__what_stands_against_it_is_told(void **state)
         vm.power = cases[i].power;
         vm.disks = &disk;
         vm.n_disks = 1;
-        int rc = vf_vm_check_exportable(&vm, &err);
+        const struct vf_mapping mapping = {.rdm = cases[i].rdm};
+        int rc = vf_vm_check_exportable(&vm, cases[i].rdm ? &mapping : NULL, &err);
         /* Without an error to fill, the code is the same. */
-        assert_int_equal(vf_vm_check_exportable(&vm, NULL) != 0, cases[i].code != 0);
+        assert_int_equal(vf_vm_check_exportable(&vm, &mapping, NULL) != 0, cases[i].code != 0);
         if (cases[i].code == 0) {
             assert_int_equal(rc, 0);
         } else {
