@@ -36,10 +36,12 @@ cJSON *vf_kubevirt_metadata(cJSON *document, const struct vf_manifest_plan *plan
     vf_json_add_string(labels, "app.kubernetes.io/name", plan->name);
     vf_json_add_string(labels, "app.kubernetes.io/managed-by", "vmferry");
     add_own_labels(plan, labels);
+    /* Jobs give the name that a VM has by itself, too. */
+    char *vf_autofree own = vf_name_of_vm(plan->vm);
     for (size_t i = 0; i < 2; i++) {
         const cJSON *of = i ? labels : metadata;
         const char *key = i ? "app.kubernetes.io/name" : "name";
-        if (plan->options->name) {
+        if (strcmp(plan->name, own) != 0) {
             vf_origin_note_member(plan->origins, of, key, VF_ORIGIN_OPTION, "--name");
         } else {
             vf_origin_note_member(plan->origins, of, key, VF_ORIGIN_SOURCE, "name \"%s\"",
