@@ -614,6 +614,99 @@ static void test_manifest__nics_left_out_leave_none(void **state)
     vf_network_map_release(&map);
 }
 
+static void test_manifest__more_disks_than_kubevirt_takes_are_invalid(void **state)
+{
+    (void)state;
+    static struct vf_vm_disk disks[257];
+    for (size_t i = 0; i < 257; i++) {
+        disks[i] = (struct vf_vm_disk){.capacity_bytes = GIB, .position = (uint32_t)i};
+    }
+    struct vf_vm vm = linux_vm();
+    vm.disks = disks;
+    struct vf_manifest_options o = {.handover = VF_HANDOVER_ADOPT};
+    for (vm.n_disks = 256; vm.n_disks <= 257; vm.n_disks++) {
+        struct vf_manifests m = {0};
+        struct vf_error *err = NULL;
+        int rc = vf_manifests_build(&vm, &o, &m, &err);
+        assert_int_equal(rc, vm.n_disks == 256 ? 0 : VF_INVALID);
+        if (rc) {
+            assert_non_null(strstr(vf_error_message(err), "257 disks"));
+            assert_non_null(strstr(vf_error_get_hint(err), "--disk"));
+            assert_int_equal(m.n_documents, 0);
+        }
+        vf_error_free(err);
+        vf_manifests_release(&m);
+    }
+}
+
+static void test_manifest__vm_with_nothing_but_a_cdrom(void **state)
+{
+    (void)state;
+    struct vf_vm_cdrom drive = {
+        .label = TEXT("CD/DVD drive 1"), .kind = VF_CDROM_ISO, .file = TEXT("[ds1] iso/live.iso")};
+    struct vf_iso_rule iso = {.file = TEXT("*live.iso"), .claim = TEXT("live-iso")};
+    struct vf_mapping mapping = {.cdroms = VF_CDROMS_KEEP, .isos = &iso, .n_isos = 1};
+    struct vf_vm vm = linux_vm();
+    vm.n_disks = 0;
+    vm.cdroms = &drive;
+    vm.n_cdroms = 1;
+    struct vf_manifest_options o = {.mapping = &mapping};
+    struct vf_manifests m;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+    assert_int_equal(m.n_documents, 1);
+    assert_int_equal(cJSON_GetArraySize(at(m.documents[0], DOMAIN "devices.disks")), 1);
+    expect_at(&m, DOMAIN "devices.disks.0.cdrom.bus", "\"sata\"");
+    expect_at(&m, SPEC "volumes.0.persistentVolumeClaim.claimName", "\"live-iso\"");
+    assert_null(strstr(m.comment, "image-upload"));
+    vf_manifests_release(&m);
+}
+
+#define OS_TABLE                                                                                   \
+    "apiVersion: vmferry.io/v1alpha1\nkind: OSTable\nrows:\n"                                      \
+    "- {name: ubuntu, match: [\"ubuntu*\"], family: linux, templateFile: linux.yaml}\n"            \
+    "- {name: any, match: [\"*\"]}\n"
+
+static void test_manifest__template_is_the_mappings_else_the_rows(void **state)
+{
+    (void)state;
+    static const char one[] = "{apiVersion: kubevirt.io/v1, kind: VirtualMachine, spec: {template: "
+                              "{spec: {schedulerName: one}}}}";
+    static const char two[] = "{apiVersion: kubevirt.io/v1, kind: VirtualMachine, spec: "
+                              "{instancetype: {name: x}, template: {spec: {schedulerName: two}}}}";
+    struct vf_map_pair files[] = {{TEXT("windows.yaml"), TEXT("nonsense")},
+                                  {TEXT("linux.yaml"), TEXT(one)}};
+    struct vf_mapping mapping = {
+        .os_table = TEXT(OS_TABLE), .os_templates = files, .n_os_templates = 2};
+    struct vf_vm vm = linux_vm();
+    struct vf_manifest_options o = {.mapping = &mapping};
+    struct vf_manifests m;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+    expect_at(&m, SPEC "schedulerName", "\"one\"");
+    assert_false(has_concern(&m, "instance type"));
+    vf_manifests_release(&m);
+
+    mapping.template_text = TEXT(two);
+    mapping.template_name = TEXT("two.yaml");
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+    expect_at(&m, SPEC "schedulerName", "\"two\"");
+    expect_at(&m, "spec.instancetype", "absent");
+    assert_true(has_concern(&m, "instance type of template \"two.yaml\""));
+    const cJSON *name = at(m.documents[m.n_documents - 1], SPEC "schedulerName");
+    assert_string_equal(vf_origin_get(m.origins, name)->text, "template \"two.yaml\"");
+    vf_manifests_release(&m);
+
+    struct vf_error *err = NULL;
+    mapping.template_text = NULL;
+    mapping.n_os_templates = 1;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, &err), VF_INVALID);
+    assert_non_null(strstr(vf_error_message(err), "\"linux.yaml\" of row \"ubuntu\""));
+    vf_error_clear(&err);
+    mapping.template_text = TEXT("kind: Pod");
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, &err), VF_INVALID);
+    assert_non_null(strstr(vf_error_message(err), "two.yaml"));
+    vf_error_free(err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -627,6 +720,9 @@ int main(void)
         cmocka_unit_test(test_manifest__run_strategy_is_as_told),
         cmocka_unit_test(test_manifest__hard_vm_keeps_within_the_rules),
         cmocka_unit_test(test_manifest__nics_left_out_leave_none),
+        cmocka_unit_test(test_manifest__more_disks_than_kubevirt_takes_are_invalid),
+        cmocka_unit_test(test_manifest__vm_with_nothing_but_a_cdrom),
+        cmocka_unit_test(test_manifest__template_is_the_mappings_else_the_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
