@@ -113,9 +113,11 @@ static void check_unfinished(const struct vf_check *c)
     struct taken t;
     find_taken(c, &t);
     if (t.cold) {
-        vf_found_as(c, VF_CRITICAL, NULL,
-                    "go on with it by \"vmferry migrate --warm\", or remove it by \"vmferry cancel "
-                    "--discard\", or choose another --name",
+        char *vf_autofree action = vf_xasprintf(
+            "go on with it by the \"vmferry migrate --warm\" it was begun with, or remove it by "
+            "\"vmferry cancel %s --discard --namespace %s\", or choose another --name",
+            c->facts->names[c->index], c->facts->target.ns);
+        vf_found_as(c, VF_CRITICAL, NULL, action,
                     "%s is of a warm migration of this VM that did not come to its end", t.cold);
     } else if (t.warm) {
         vf_found_as(c, c->rule->severity, NULL, "nothing: it is gone on with",
@@ -165,7 +167,7 @@ const struct vf_rule vf_rules_name[] = {
      .severity = VF_CRITICAL,
      .area = VF_AREA_TARGET,
      .looks_at = "VirtualMachines, DataVolumes and claims of the names to come",
-     .message = "something else has the name of the VM, or of one of its disks",
+     .message = "something else has the name of the VM, or of one of its disks, and is left alone",
      .action = "choose another with --name",
      .check = check_name_taken},
     {.id = "target.imported",

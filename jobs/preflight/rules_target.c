@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "importer/base/buf.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/kube/resources.h"
@@ -11,6 +12,8 @@
 /* Certificates and tokens are issued some minutes back, so that clocks may differ by as much. */
 #define MAX_SKEW_MS ((int64_t)5 * 60 * 1000)
 
+#define MAX_VERBS_BYTES 400
+
 static bool starts(const struct vf_check *c)
 {
     return c->options->import->cluster.start;
@@ -18,17 +21,46 @@ static bool starts(const struct vf_check *c)
 
 /* --- the account ------------------------------------------------------------------------- */
 
+static bool is_same_object(const struct vf_kube_need *a, const struct vf_kube_need *b)
+{
+    const char *x = a->subresource ? a->subresource : "";
+    return a->resource == b->resource && a->needed == b->needed &&
+           strcmp(x, b->subresource ? b->subresource : "") == 0;
+}
+
+/* The verbs of all that are refused on the same kind of object, told at the first: heap, NULL at
+ * the others. */
+static char *collect_verbs(const struct vf_kube_need *const *refused, size_t i)
+{
+    struct vf_buf b;
+    for (size_t k = 0; k < i; k++) {
+        if (is_same_object(refused[k], refused[i])) {
+            return NULL;
+        }
+    }
+    vf_buf_init(&b, MAX_VERBS_BYTES);
+    for (size_t k = i; refused[k]; k++) {
+        if (is_same_object(refused[k], refused[i])) {
+            vf_buf_printf(&b, "%s\"%s\"", b.len ? ", " : "", refused[k]->verb);
+        }
+    }
+    return vf_buf_take_string(&b);
+}
+
 static void check_rights(const struct vf_check *c)
 {
     const struct vf_target_facts *f = &c->facts->target;
     for (size_t i = 0; f->rights_known && f->refused && f->refused[i]; i++) {
         const struct vf_kube_need *n = f->refused[i];
-        bool core = !n->resource->group[0];
-        vf_found_as(c, n->needed ? c->rule->severity : VF_INFORMATION, NULL, NULL,
-                    "the account may not \"%s\" %s%s%s%s%s in namespace \"%s\": an import %s by it",
-                    n->verb, n->resource->plural, n->subresource ? "/" : "",
-                    n->subresource ? n->subresource : "", core ? "" : ".", n->resource->group,
-                    f->ns, n->purpose);
+        char *vf_autofree verbs = collect_verbs(f->refused, i);
+        if (verbs) {
+            vf_found_as(c, n->needed ? c->rule->severity : VF_INFORMATION, NULL, NULL,
+                        "the account may not %s %s%s%s%s%s in namespace \"%s\", by which an import "
+                        "%s",
+                        verbs, n->resource->plural, n->subresource ? "/" : "",
+                        n->subresource ? n->subresource : "", n->resource->group[0] ? "." : "",
+                        n->resource->group, f->ns, n->purpose);
+        }
     }
 }
 

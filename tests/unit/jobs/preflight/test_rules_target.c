@@ -26,8 +26,9 @@ static void no_right(struct check_world *w)
     w->import.mapping = &w->mapping;
     w->check.import = &w->import;
     const struct vf_kube_need *const *needs = vf_target_needs(&w->check);
-    w->facts.target.refused = vf_xcalloc(2, sizeof(void *));
+    w->facts.target.refused = vf_xcalloc(4, sizeof(void *));
     w->facts.target.refused[0] = needs[0];
+    w->facts.target.refused[1] = needs[1];
 }
 
 static void no_optional_right(struct check_world *w)
@@ -39,6 +40,7 @@ static void no_optional_right(struct check_world *w)
         i++;
     }
     w->facts.target.refused[0] = needs[i];
+    w->facts.target.refused[1] = NULL;
 }
 
 static void rights_unknown(struct check_world *w)
@@ -138,7 +140,8 @@ static void global(struct check_world *w)
 }
 
 static const struct check_case cases[] = {
-    {"target.right", VF_CRITICAL, "persistentvolumeclaims in namespace \"prod\"", no_right, fine},
+    {"target.right", VF_CRITICAL,
+     "may not \"get\", \"list\" persistentvolumeclaims in namespace \"prod\"", no_right, fine},
     {"target.right", VF_INFORMATION, "may not", no_optional_right, rights_unknown},
     {"target.worker-account", VF_CRITICAL, "vmferry-worker", no_account, account_unknown},
     {"target.unknown", VF_INFORMATION, "the nodes: forbidden", hidden, fine},
