@@ -44,22 +44,33 @@ static void wrong_mode(struct check_world *w)
     set_problem(w, VF_INVALID, "no volumes of Block");
 }
 
-static void shared_on_block(struct check_world *w)
+/* A shared disk wishes for Block and ReadWriteMany by itself, unless a person tells otherwise: then
+ * the storage is as told. */
+static void shared(struct check_world *w, const char *volume_mode, const char *access_mode)
 {
     check_cluster_init(w);
     w->vms[0].disks[0].shared = true;
+    vf_replace_string(&w->mapping.volume_mode, volume_mode);
+    vf_replace_string(&w->mapping.access_mode, access_mode);
+    vf_replace_string(&w->facts.target.storages[0].volume_mode, volume_mode);
+    vf_replace_string(&w->facts.target.storages[0].access_mode, access_mode);
+    vf_replace_string(&check_cluster_storage(w)->volume_mode, volume_mode);
+    vf_replace_string(&check_cluster_storage(w)->access_mode, access_mode);
+}
+
+static void shared_on_block(struct check_world *w)
+{
+    shared(w, "Block", "ReadWriteMany");
 }
 
 static void shared_on_files(struct check_world *w)
 {
-    shared_on_block(w);
-    vf_replace_string(&check_cluster_storage(w)->volume_mode, "Filesystem");
+    shared(w, "Filesystem", "ReadWriteMany");
 }
 
 static void shared_once(struct check_world *w)
 {
-    shared_on_block(w);
-    vf_replace_string(&check_cluster_storage(w)->access_mode, "ReadWriteOnce");
+    shared(w, "Block", "ReadWriteOnce");
 }
 
 static void large(struct check_world *w)
