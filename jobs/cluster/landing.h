@@ -92,6 +92,9 @@ int vf_cluster_wrap_disk(const struct vf_cluster_disk *d, int rc, struct vf_erro
 /* storages.c: d->storage, as the mapping tells of disk `i` of the VM. Errors name the disk. */
 int vf_cluster_choose_storage(struct vf_cluster_disk *d, const struct vf_vm *vm, size_t i,
                               struct vf_error **err);
+/* The same before the VM is known, where no more than one kind can be wished for: what is not there
+ * is told before anybody logs in to the source. */
+int vf_cluster_check_storage(struct vf_landing_cluster *l, struct vf_error **err);
 void vf_cluster_storages_release(struct vf_landing_cluster *l);
 /* class "fast", or classes "fast", "slow": of all disks. Caller frees. */
 char *vf_cluster_describe_storages(const struct vf_landing_cluster *l);

@@ -44,6 +44,7 @@ int vf_cluster_landing_connect(struct vf_landing_cluster *l, struct vf_error **e
     } else if (rc == 0 && c->handover == VF_IMPORT_ADOPT) {
         rc = vf_kube_check_resource(l->client, &vf_kube_data_volumes, "CDI", err);
     }
+    rc = rc ? rc : vf_cluster_check_storage(l, err);
     if (rc == 0 && vf_cluster_is_upload(l)) {
         rc = vf_upload_proxy_open(c, &l->facts, im->cancel, &l->proxy, &l->proxy_url, err);
         rc = rc ? rc : vf_cluster_upload_choose_coding(l, err);

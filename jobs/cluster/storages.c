@@ -44,6 +44,22 @@ static int fetch(struct vf_landing_cluster *l, const struct vf_disk_storage *tol
     return 0;
 }
 
+/* Every disk, whatever the VM has, will ask for the same. */
+static bool is_one_for_all(const struct vf_mapping *m)
+{
+    return !m || (m->n_storage == 0 && m->n_disks == 0 && m->cdroms == VF_CDROMS_DROP);
+}
+
+int vf_cluster_check_storage(struct vf_landing_cluster *l, struct vf_error **err)
+{
+    const struct vf_mapping *m = l->landing.im->options->mapping;
+    const struct vf_disk_storage told = {.storage_class = m ? m->storage_class : NULL,
+                                         .volume_mode = m ? m->volume_mode : NULL,
+                                         .access_mode = m ? m->access_mode : NULL};
+    struct vf_kube_storage *storage;
+    return is_one_for_all(m) ? fetch(l, &told, &storage, err) : 0;
+}
+
 int vf_cluster_choose_storage(struct vf_cluster_disk *d, const struct vf_vm *vm, size_t i,
                               struct vf_error **err)
 {
