@@ -1,4 +1,4 @@
-"""vmferry check: what it finds and how it says so, by text, data and status; that it changes nothing."""
+"""vmferry check: what it finds, and how it says so by text, data and status."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""What VMs of every kind become, byte for byte; harness/golden.py says how they are written anew."""
+"""What VMs of every kind become, byte for byte; harness/golden.py writes them anew."""
 
 import difflib
 

@@ -1,5 +1,4 @@
-"""vmferry check --to: what stands against a VM in the cluster, and that the same keeps an import from
-beginning."""
+"""vmferry check --to: what stands against a VM in the cluster, and keeps an import from it."""
 
 import json
 
@@ -92,8 +91,11 @@ def test_quota__is_reckoned_with(check, cluster, namespace, quota, is_critical):
         "spec": {"hard": {"requests.storage": quota}},
     }
     cluster.create(item, namespace)
-    counted = lambda q: q and "requests.storage" in q.get("status", {}).get("hard", {})  # noqa: E731
-    cluster.watch_until("v1/resourcequotas", "small", counted, namespace)
+
+    def is_counted(quota):
+        return quota and "requests.storage" in quota.get("status", {}).get("hard", {})
+
+    cluster.watch_until("v1/resourcequotas", "small", is_counted, namespace)
     found = check("--storage-class", "rig-fs")
     assert bool(found["critical"]) == is_critical, found
     if is_critical:

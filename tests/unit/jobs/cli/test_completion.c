@@ -48,8 +48,8 @@ static void test_completion_bash__commands(void **state)
     (void)state;
     check("vmferry in", "inventory\n");
     check("vmferry ''",
-          "cancel\ncleanup\ncompletion\nconvert\ncutover\nhelp\nimport\ninventory\nmigrate\n"
-          "rollback\nstatus\nverify\nversion\n");
+          "cancel\ncheck\ncleanup\ncompletion\nconvert\ncutover\nexplain\nhelp\nimport\n"
+          "inventory\nmigrate\nrollback\nstatus\nverify\nversion\n");
     check("vmferry help ver", "verify\nversion\n");
     check("vmferry completion ''", "bash\nzsh\n");
     check("vmferry nosuch ''", "");
