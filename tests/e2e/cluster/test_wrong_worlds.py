@@ -154,7 +154,9 @@ def test_cdi_that_is_not_deployed(world, bare_import):
     bare_import().failed("uploadtokenrequests", "hint: install CDI")
 
 
-def test_no_storage_class(bare, world, bare_import):
+def test_no_storage_class(cluster, bare, world, bare_import):
+    there = ["--upload-proxy", cluster.ready["upload_proxy"]]
+    there += ["--upload-ca-file", cluster.ready["upload_proxy_ca"]]
     world(
         definition(*VIRTUAL_MACHINE, "v1"),
         definition(*DATA_VOLUME, "v1beta1"),
@@ -163,7 +165,8 @@ def test_no_storage_class(bare, world, bare_import):
     )
     config = {"apiVersion": "cdi.kubevirt.io/v1beta1", "kind": "CDIConfig"}
     bare.create({**config, "metadata": {"name": "config"}})
-    bare_import().failed("no default storage class", "hint: the cluster has no storage class at all")
+    none = ("no default storage class", "the cluster has no storage class at all")
+    bare_import(*there).failed(*none)
     storage_class = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
@@ -172,9 +175,9 @@ def test_no_storage_class(bare, world, bare_import):
     }
     bare.create(storage_class)
     try:
-        bare_import().failed("no default storage class", '--storage-class; there are "slow"')
-        wrong = ("no storage class \"fast\"", 'hint: name one with --storage-class', '"slow"')
-        bare_import("--storage-class", "fast").failed(*wrong)
+        bare_import(*there).failed("no default storage class", '--storage-class; there are "slow"')
+        wrong = ('no storage class "fast"', "name one with --storage-class", '"slow"')
+        bare_import(*there, "--storage-class", "fast").failed(*wrong)
     finally:
         bare.delete("storage.k8s.io/v1/storageclasses", "slow")
 
@@ -208,6 +211,9 @@ def test_no_right_is_named(cluster, namespace, import_vm):
         cluster.grant(namespace, "poor", rules)
 
     where = f'in namespace "{namespace}"'
+    verbs = 'may not "get", "list", "create", "patch" datavolumes.cdi.kubevirt.io'
+    refused(verbs, where, "rbac.yaml")
+    trust.append("--check=none")
     refused('hint: allow this account the verb "get" on "virtualmachines"', "kubevirt.io", where)
     grant(["get"], "kubevirt.io", "virtualmachines")
     refused('the verb "get" on "datavolumes" (API group "cdi.kubevirt.io")', where)
@@ -233,7 +239,8 @@ def test_quota_of_storage(cluster, prod, import_vm):
     cluster.create(quota, prod)
     used = lambda found: found and "used" in found.get("status", {})  # noqa: E731
     cluster.watch_until(QUOTAS, "small", used, prod)
-    result = import_vm("off", "--cluster-timeout", 30).wait()
+    import_vm("off").wait().failed('quota "small"', "leaves 2.0 MiB of requests.storage")
+    result = import_vm("off", "--cluster-timeout", 30, "--skip-check", "quota.storage").wait()
     result.failed('"off-disk-0"', "exceeded quota: small", "ResourceQuota", "twice")
     assert result.seconds < 25, result
     nothing_made(cluster, prod)
@@ -250,7 +257,8 @@ def test_quota_of_claims(cluster, prod, import_vm):
     cluster.create(quota, prod)
     used = lambda found: found and "used" in found.get("status", {})  # noqa: E731
     cluster.watch_until(QUOTAS, "one", used, prod)
-    result = import_vm("off", "--cluster-timeout", 16).wait()
+    import_vm("off").wait().failed("leaves 1 of persistentvolumeclaims, and 1 VM needs 2")
+    result = import_vm("off", "--cluster-timeout", 16, "--skip-check", "quota.storage").wait()
     result.failed('"off-disk-0"', "exceeded quota: one", "hint: ", "ResourceQuota")
     nothing_made(cluster, prod)
 
@@ -312,6 +320,10 @@ def foreign(resource, name):
 def test_name_that_is_taken(cluster, prod, import_vm, resource, name):
     made = cluster.create(foreign(resource, name), prod)
     import_vm("web").wait().failed(
+        f'{made["kind"]}/{name} is in namespace "{prod}" already, and is not vmferry\'s',
+        "choose another with --name",
+    )
+    import_vm("web", "--skip-check", "target.name-taken").wait().failed(
         f'there is a {made["kind"]} "{name}" in namespace "{prod}" already',
         "not vmferry's",
         "left alone; choose another name with --name",
@@ -460,7 +472,8 @@ def test_name_of_the_vm_taken_meanwhile(cluster, prod, proxy, to_upload, import_
     begin = f"vmferry cleanup --namespace {prod} --name one --all"
     result.failed('"one" already exists', f'complete and stay in namespace "{prod}"', begin)
     assert ours(cluster, prod) == (["one-disk-0"], ["one"])
-    vmferry(*begin.split()[1:], "--kubeconfig", to_upload[-1]).good()
+    kubeconfig = to_upload[to_upload.index("--kubeconfig") + 1]
+    vmferry(*begin.split()[1:], "--kubeconfig", kubeconfig).good()
     assert cluster.get(MACHINES, "one", prod)["metadata"]["uid"] == made[0]["metadata"]["uid"]
     wait_until(lambda: ours(cluster, prod)[0] == [], 30, "the end of the disk")
 
