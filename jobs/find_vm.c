@@ -93,7 +93,22 @@ int vf_find_among(const char *name, const struct vf_vm *vms, size_t n, const cha
     return 0;
 }
 
-int vf_find_vm(struct vf_vsphere *vs, const char *name, struct vf_vm *ret_vm, struct vf_error **err)
+/* They become labels, and are no reason not to go on. */
+static int add_tags(struct vf_vsphere *vs, struct vf_reporter *reporter, struct vf_vm *vm,
+                    struct vf_error **err)
+{
+    struct vf_vm_notes notes = {0};
+    int rc = vf_vsphere_is_esxi(vs) ? 0 : vf_vsphere_add_tags(vs, vm, 1, &notes, err);
+    if (rc == 0 && notes.tags_unavailable) {
+        vf_report_warning(reporter, vm->name, "its tags are not known, and not carried: %s",
+                          notes.tags_reason ? notes.tags_reason : "there is no tagging service");
+    }
+    vf_vm_notes_release(&notes);
+    return rc;
+}
+
+int vf_find_vm(struct vf_vsphere *vs, const char *name, struct vf_reporter *reporter,
+               struct vf_vm *ret_vm, struct vf_error **err)
 {
     const struct vf_vm_query query = {.brief = true};
     struct vf_vm *vms = NULL;
@@ -102,6 +117,12 @@ int vf_find_vm(struct vf_vsphere *vs, const char *name, struct vf_vm *ret_vm, st
     int rc = vf_vsphere_fetch_vms(vs, &query, &vms, &n, NULL, err);
     rc = rc ? rc : vf_find_among(name, vms, n, &moref, err);
     rc = rc ? rc : vf_vsphere_fetch_vm(vs, moref, ret_vm, err);
+    if (rc == 0) {
+        rc = add_tags(vs, reporter, ret_vm, err);
+        if (rc) {
+            vf_vm_release(ret_vm);
+        }
+    }
     vf_vms_free(vms, n);
     return rc;
 }

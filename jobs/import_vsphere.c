@@ -203,7 +203,7 @@ int vf_import_vsphere(struct vf_import *im, struct vf_error **err)
         return rc;
     }
     im->source = vf_xstrdup(vf_vsphere_host(v.vs));
-    rc = vf_find_vm(v.vs, im->options->vm, &v.vm, err);
+    rc = vf_find_vm(v.vs, im->options->vm, im->reporter, &v.vm, err);
     if (rc == 0) {
         vf_mapping_set_aside(im->options->mapping, &v.vm);
         rc = import_found(&v, err);

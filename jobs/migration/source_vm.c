@@ -65,7 +65,7 @@ int vf_source_vm_open(const struct vf_source_vm_options *options, struct vf_sour
         options->shutdown_timeout_ms ? options->shutdown_timeout_ms : SHUTDOWN_TIMEOUT_MS;
     int rc = vf_vsphere_login(options->vsphere, options->cancel, &s->vs, err);
     if (rc == 0) {
-        rc = vf_find_vm(s->vs, options->vm, &s->vm, err);
+        rc = vf_find_vm(s->vs, options->vm, s->reporter, &s->vm, err);
     }
     if (rc) {
         vf_source_vm_free(s);
@@ -125,6 +125,10 @@ int vf_source_vm_look(struct vf_source_vm *s, struct vf_error **err)
     if (strcmp(fresh.name, s->vm.name) != 0) {
         vf_report_info(s->reporter, fresh.name, "the VM was called \"%s\" before", s->vm.name);
     }
+    /* Tags are asked for once. */
+    fresh.tags = vf_take(s->vm.tags);
+    fresh.n_tags = s->vm.n_tags;
+    s->vm.n_tags = 0;
     vf_vm_release(&s->vm);
     s->vm = fresh;
     vf_mapping_set_aside(s->mapping, &s->vm);

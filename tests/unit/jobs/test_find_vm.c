@@ -60,10 +60,37 @@ int vf_vsphere_fetch_vm(struct vf_vsphere *vs, const char *moref, struct vf_vm *
     return 0;
 }
 
+void vf_vm_notes_release(struct vf_vm_notes *notes)
+{
+    free(notes->tags_reason);
+}
+
+static bool is_esxi;
+static unsigned n_asked_for_tags;
+
+bool vf_vsphere_is_esxi(const struct vf_vsphere *vs)
+{
+    (void)vs;
+    return is_esxi;
+}
+
+int vf_vsphere_add_tags(struct vf_vsphere *vs, struct vf_vm *vms, size_t n,
+                        struct vf_vm_notes *notes, struct vf_error **err)
+{
+    (void)vs;
+    (void)vms;
+    (void)err;
+    assert_int_equal(n, 1);
+    n_asked_for_tags++;
+    notes->tags_unavailable = true;
+    notes->tags_reason = vf_xstrdup("it does not answer");
+    return 0;
+}
+
 static void expect_found(const char *name, const char *moref)
 {
     struct vf_vm vm;
-    assert_int_equal(vf_find_vm(NULL, name, &vm, NULL), 0);
+    assert_int_equal(vf_find_vm(NULL, name, NULL, &vm, NULL), 0);
     assert_string_equal(vm.moref, moref);
     vf_vm_release(&vm);
 }
@@ -79,17 +106,29 @@ static void test_find_vm__by_name_path_and_reference(void **state)
     expect_found("18", "18");
 }
 
+static void test_find_vm__tags_are_no_reason_to_stop(void **state)
+{
+    (void)state;
+    n_asked_for_tags = 0;
+    expect_found("db", "vm-3");
+    assert_int_equal(n_asked_for_tags, 1);
+    is_esxi = true; /* has none */
+    expect_found("db", "vm-3");
+    assert_int_equal(n_asked_for_tags, 1);
+    is_esxi = false;
+}
+
 static void test_find_vm__several_are_listed(void **state)
 {
     (void)state;
     struct vf_vm vm;
     struct vf_error *err = NULL;
-    int rc = vf_find_vm(NULL, "web01", &vm, &err);
+    int rc = vf_find_vm(NULL, "web01", NULL, &vm, &err);
     assert_non_null(vf_error_get_hint(err));
     check_error(rc, &err, VF_CONFLICT,
                 "2 VMs are called \"web01\": /DC0/vm/prod/web01 (vm-1), /DC0/vm/test/web01 (vm-2)");
     n_clones = 13;
-    check_error(vf_find_vm(NULL, "clone", &vm, &err), &err, VF_CONFLICT, " and 3 more");
+    check_error(vf_find_vm(NULL, "clone", NULL, &vm, &err), &err, VF_CONFLICT, " and 3 more");
     n_clones = 0;
 }
 
@@ -98,17 +137,17 @@ static void test_find_vm__near_names_are_told(void **state)
     (void)state;
     struct vf_vm vm;
     struct vf_error *err = NULL;
-    int rc = vf_find_vm(NULL, "web", &vm, &err);
+    int rc = vf_find_vm(NULL, "web", NULL, &vm, &err);
     assert_non_null(strstr(vf_error_get_hint(err), "\"Web02\""));
     check_error(rc, &err, VF_MISSING, "no VM is called \"web\" among the 6");
-    rc = vf_find_vm(NULL, "zzz", &vm, &err);
+    rc = vf_find_vm(NULL, "zzz", NULL, &vm, &err);
     assert_non_null(strstr(vf_error_get_hint(err), "vmferry inventory"));
     check_error(rc, &err, VF_MISSING, "no VM is called \"zzz\"");
     /* Not by the reference of nothing, and not by half a path. */
-    check_error(vf_find_vm(NULL, "vm-99", &vm, &err), &err, VF_MISSING, "no VM");
-    check_error(vf_find_vm(NULL, "/DC0/vm/web01", &vm, &err), &err, VF_MISSING, "no VM");
+    check_error(vf_find_vm(NULL, "vm-99", NULL, &vm, &err), &err, VF_MISSING, "no VM");
+    check_error(vf_find_vm(NULL, "/DC0/vm/web01", NULL, &vm, &err), &err, VF_MISSING, "no VM");
     n_vms = 0;
-    check_error(vf_find_vm(NULL, "db", &vm, &err), &err, VF_MISSING, "among the 0");
+    check_error(vf_find_vm(NULL, "db", NULL, &vm, &err), &err, VF_MISSING, "among the 0");
     n_vms = sizeof inventory / sizeof *inventory;
 }
 
@@ -172,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find_vm__by_name_path_and_reference),
+        cmocka_unit_test(test_find_vm__tags_are_no_reason_to_stop),
         cmocka_unit_test(test_find_vm__several_are_listed),
         cmocka_unit_test(test_find_vm__near_names_are_told),
         cmocka_unit_test(test_check_exportable__what_stands_against_it_is_told),
