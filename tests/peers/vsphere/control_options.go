@@ -16,6 +16,7 @@ func (s *Sim) serveOptions(w http.ResponseWriter, r *http.Request) {
 		PageSize     *int             `json:"page_size"`
 		TaskDelayMS  map[string]int64 `json:"task_delay_ms"`
 		MergeRate    *int64           `json:"merge_rate"`
+		ClockSkewMS  *int64           `json:"clock_skew_ms"`
 	}
 	if !decode(w, r, &in) {
 		return
@@ -48,6 +49,9 @@ func (s *Sim) serveOptions(w http.ResponseWriter, r *http.Request) {
 	}
 	if in.MergeRate != nil {
 		s.opt.mergeRate = *in.MergeRate
+	}
+	if in.ClockSkewMS != nil {
+		s.clockSkew = time.Duration(*in.ClockSkewMS) * time.Millisecond
 	}
 	s.mu.Unlock()
 	if in.PageSize != nil {

@@ -32,6 +32,10 @@ func (s *Sim) serveFolder(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "datacenter '"+dc+"' was not found", http.StatusNotFound)
 		return
 	}
+	if !s.mayBrowse(ds) {
+		http.Error(w, "403 Forbidden", http.StatusForbidden)
+		return
+	}
 	file := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/folder"), "/")
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		if vm, d, flat := s.diskFile(ds, file); d != nil {

@@ -84,7 +84,7 @@ func (p *pageCache) RemoveObject(_ *simulator.Context, ref types.ManagedObjectRe
 // readOnly are methods that change nothing a VM shows.
 func readOnly(method string) bool {
 	for _, prefix := range []string{"Retrieve", "Continue", "Cancel", "WaitFor", "CurrentTime", "CreateContainerView", "DestroyView",
-		"Query", "Find", "Login", "Logout", "CreateFilter", "DestroyProperty", "CreateProperty", "HttpNfcLease", "CheckForUpdates"} {
+		"Query", "Find", "Login", "Logout", "CreateFilter", "DestroyProperty", "CreateProperty", "HttpNfcLease", "CheckForUpdates", "HasUser"} {
 		if strings.HasPrefix(method, prefix) {
 			return true
 		}

@@ -64,6 +64,7 @@ type Sim struct {
 	calls      *callBook
 	journal    journal
 	away       outage
+	denials    denials
 	sessions   *sessionTable
 	pages      *pageCache // nil: none
 
@@ -79,6 +80,7 @@ type Sim struct {
 	allLeases []*Lease
 	restIDs   map[string]bool
 	snapSeq   int
+	clockSkew time.Duration // of CurrentTime
 }
 
 // VM is what the extension knows about a machine beyond vcsim's object.
@@ -148,7 +150,9 @@ var routed = map[string]map[string]bool{
 	"VirtualMachineSnapshot": {
 		"RemoveSnapshot_Task": true, "RevertToSnapshot_Task": true, "ExportSnapshot": true,
 	},
-	"OvfManager": {"CreateDescriptor": true},
+	"OvfManager":           {"CreateDescriptor": true},
+	"AuthorizationManager": {"HasUserPrivilegeOnEntities": true},
+	"ServiceInstance":      {"CurrentTime": true},
 }
 
 // heldMethods are refused while a lease holds the VM.
@@ -210,6 +214,9 @@ func (s *Sim) intercept(ctx *simulator.Context, m *simulator.Method) (mo.Referen
 	if r := s.faults.take("fault", ev); r != nil {
 		return nil, r.methodFault("SystemError")
 	}
+	if f := s.refusal(m.Name, m.This); f != nil {
+		return nil, f
+	}
 	if s.pages != nil && !readOnly(m.Name) {
 		s.pages.changed()
 	}
@@ -221,7 +228,7 @@ func (s *Sim) intercept(ctx *simulator.Context, m *simulator.Method) (mo.Referen
 	}
 	switch {
 	case routed[m.This.Type][m.Name]:
-		if vm != nil || m.This.Type == "OvfManager" {
+		if vm != nil || m.This.Type != "VirtualMachine" && m.This.Type != "VirtualMachineSnapshot" {
 			m.This = extRef
 		}
 	case vm != nil && strings.HasSuffix(m.Name, "_Task"):
