@@ -125,13 +125,12 @@ int vf_dir_files_describe(struct vf_dir_files *f, const struct vf_vm *vm, struct
                                              .size_bytes = copied ? im->copies[i].size_bytes : 0,
                                              .digest = copied ? im->copies[i].digest : NULL};
     }
-    struct vf_manifest_options mo = {
-        .name = im->name,
-        .namespace_name = im->options->namespace_name,
-        .mapping = im->options->mapping,
-        .source = im->source,
-        .disks = disks,
-        .n_disks = vm->n_disks};
+    struct vf_manifest_options mo = {.name = im->name,
+                                     .namespace_name = im->options->namespace_name,
+                                     .mapping = im->options->mapping,
+                                     .source = im->source,
+                                     .disks = disks,
+                                     .n_disks = vm->n_disks};
     struct vf_manifests m = {0};
     char *text = NULL;
     int rc = vf_manifests_build(vm, &mo, &m, err);

@@ -85,16 +85,16 @@ static int build(struct vf_landing_cluster *l, const struct vf_vm *vm,
                  const struct vf_manifest_disk *disks, cJSON **ret_object, struct vf_error **err)
 {
     struct vf_import *im = l->landing.im;
-    struct vf_manifest_options mo = {
-        .name = im->name,
-        .namespace_name = l->ns,
-        .mapping = im->options->mapping,
-        .source = im->source,
-        .handover = im->options->cluster.handover == VF_IMPORT_ADOPT ? VF_HANDOVER_ADOPT
-                                                                     : VF_HANDOVER_CLAIM,
-        .vm_only = true,
-        .disks = disks,
-        .n_disks = vm->n_disks};
+    struct vf_manifest_options mo = {.name = im->name,
+                                     .namespace_name = l->ns,
+                                     .mapping = im->options->mapping,
+                                     .source = im->source,
+                                     .handover = im->options->cluster.handover == VF_IMPORT_ADOPT
+                                                     ? VF_HANDOVER_ADOPT
+                                                     : VF_HANDOVER_CLAIM,
+                                     .vm_only = true,
+                                     .disks = disks,
+                                     .n_disks = vm->n_disks};
     struct vf_manifests m = {0};
     int rc = vf_manifests_build(vm, &mo, &m, err);
     for (size_t i = 0; rc == 0 && !im->warned && i < m.concerns.n_items; i++) {
