@@ -42,7 +42,7 @@ static void check_free_space(const struct vf_check *c)
             char *vf_autofree object = vf_xasprintf("file system \"%s\"", d->path);
             vf_found(c, object,
                      "%" PRIu64 " MiB are free, of the %" PRIu64
-                     " MiB that a guest conversion needs",
+                     " MiB that drivers and a new initramfs need",
                      d->free_bytes / MIB, mib);
         }
     }
@@ -149,11 +149,11 @@ static void check_addresses(const struct vf_check *c)
 
 const struct vf_rule vf_rules_guest[] = {
     {.id = "guest.free-space",
-     .severity = VF_WARNING,
+     .severity = VF_INFORMATION,
      .area = VF_AREA_VM,
      .looks_at = "free space of each file system, as guest tools tell",
-     .message = "a guest conversion writes drivers and a new initramfs: it needs 100 MiB in / or "
-                "C:, 50 MiB in /boot, 10 MiB elsewhere",
+     .message = "drivers and a new initramfs need 100 MiB in / or C:, 50 MiB in /boot, 10 MiB "
+                "elsewhere; whoever puts them there, since vmferry itself converts no guest",
      .action = "make room in the guest (old kernels, logs) before the copy",
      .check = check_free_space},
     {.id = "guest.os-unsupported",

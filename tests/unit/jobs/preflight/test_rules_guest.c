@@ -96,7 +96,7 @@ static void no_addresses_stopped(struct check_world *w)
 }
 
 static const struct check_case cases[] = {
-    {"guest.free-space", VF_WARNING, "\"/boot\"", boot_full, boot_just_enough},
+    {"guest.free-space", VF_INFORMATION, "\"/boot\"", boot_full, boot_just_enough},
     {"guest.os-unsupported", VF_WARNING, "NetWare", netware, netware_told_otherwise},
     {"guest.os-unknown", VF_INFORMATION, "otherGuest64", other, other_told},
     {"guest.32-bit", VF_INFORMATION, "ubuntuGuest", thirty_two, NULL},
