@@ -35,6 +35,18 @@ static void tell_devices(const struct vf_vm *vm, struct vf_concerns *c)
     }
 }
 
+static void tell_unused_rules(const struct vf_manifest_plan *plan, struct vf_concerns *c)
+{
+    for (size_t i = 0; i < plan->mapping->n_disks; i++) {
+        const struct vf_disk_rule *rule = &plan->mapping->disks[i];
+        if (!vf_disk_rule_matches(rule, plan->vm)) {
+            vf_concerns_add(c, "mapping.disk-unused",
+                            "the VM does not have a disk \"%s\", of which something is told",
+                            rule->disk);
+        }
+    }
+}
+
 static void tell_windows(const struct vf_manifest_plan *plan, const struct vf_drive *first,
                          struct vf_concerns *c)
 {
@@ -85,4 +97,5 @@ void vf_device_concerns(const struct vf_manifest_plan *plan, const struct vf_dri
                               "virtualization switched on");
     }
     tell_devices(plan->vm, concerns);
+    tell_unused_rules(plan, concerns);
 }

@@ -162,6 +162,9 @@ const struct vf_disk_rule *vf_mapping_rule_for(const struct vf_mapping *m,
 const struct vf_disk_rule *vf_mapping_disk_rule(const struct vf_mapping *m, const struct vf_vm *vm,
                                                 size_t i);
 
+/* Whether the rule tells of any disk of the VM, set aside or not. */
+bool vf_disk_rule_matches(const struct vf_disk_rule *rule, const struct vf_vm *vm);
+
 /* What holds for one disk, from its rule, the storage map, the whole; of a shared disk, for which
  * nothing else will do, Block and ReadWriteMany unless told. Members are borrowed; NULL: the
  * cluster's choice. */

@@ -20,6 +20,21 @@ static bool is_told(const struct vf_disk_rule *rule, const struct vf_vm_disk *di
            (disk->uuid && strcasecmp(disk->uuid, rule->disk) == 0);
 }
 
+bool vf_disk_rule_matches(const struct vf_disk_rule *rule, const struct vf_vm *vm)
+{
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        if (is_told(rule, &vm->disks[i])) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < vm->n_other_disks; i++) {
+        if (is_told(rule, &vm->other_disks[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const struct vf_disk_rule *vf_mapping_rule_for(const struct vf_mapping *m,
                                                const struct vf_vm_disk *disk)
 {

@@ -149,7 +149,11 @@ static int run_import(struct vf_cli *cli, const void *opaque, struct vf_error **
     struct vf_mapping mapping = {0};
 
     int rc = pick_kind(cli, args, &options, err);
-    rc = rc ? rc : vf_target_pick(cli, args->to, "dir:PATH, upload or pvc", &options, err);
+    if (rc == 0 && !args->to && options.dry_run) {
+        options.target = VF_TO_DIR; /* into which nothing is written */
+    } else if (rc == 0) {
+        rc = vf_target_pick(cli, args->to, "dir:PATH, upload or pvc", &options, err);
+    }
     rc = rc ? rc : vf_target_apply(cli, &args->disk, &args->landing, &options, err);
     rc = rc ? rc : check_target(cli, args, &options, err);
     rc = rc ? rc : vf_upload_apply(cli, &args->upload, &options, err);

@@ -20,6 +20,21 @@ static void check_network_unused(const struct vf_check *c)
     }
 }
 
+static void check_disk_unused(const struct vf_check *c)
+{
+    const struct vf_mapping *m = vf_check_mapping(c);
+    for (size_t i = 0; m && i < m->n_disks; i++) {
+        size_t v = 0;
+        while (v < c->facts->n_vms && !vf_disk_rule_matches(&m->disks[i], &c->facts->vms[v])) {
+            v++;
+        }
+        if (v == c->facts->n_vms && v > 0) {
+            vf_found(c, NULL, "%s a disk \"%s\", of which something is told",
+                     v == 1 ? "the VM does not have" : "no VM has", m->disks[i].disk);
+        }
+    }
+}
+
 const struct vf_rule vf_rules_mapping[] = {
     {.id = "mapping.invalid",
      .severity = VF_CRITICAL,
@@ -41,6 +56,15 @@ const struct vf_rule vf_rules_mapping[] = {
      .action = "compare the name with that in vmferry inventory -o yaml",
      .once = true,
      .check = check_network_unused},
+    {.id = "mapping.disk-unused",
+     .severity = VF_WARNING,
+     .area = VF_AREA_MAPPING,
+     .looks_at = "rules of single disks",
+     .message = "a rule names a disk that no VM has",
+     .action = "name it by its number from 0 in the guest's order, label, file or UUID: vmferry "
+               "inventory -o yaml has them",
+     .once = true,
+     .check = check_disk_unused},
     {.id = "vm.cpu-unknown",
      .severity = VF_WARNING,
      .area = VF_AREA_MAPPING,

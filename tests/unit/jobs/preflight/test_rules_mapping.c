@@ -304,6 +304,16 @@ static void network_typo(struct check_world *w)
     map_network(w, "VM Netwrok=pod");
 }
 
+static void disk_typo(struct check_world *w)
+{
+    map_disk(w, "7:bus=sata");
+}
+
+static void disk_there(struct check_world *w)
+{
+    map_disk(w, "0:bus=sata");
+}
+
 /* On which no more than one of the VMs is. */
 static void network_of_one(struct check_world *w)
 {
@@ -375,6 +385,7 @@ static void bridge_down(struct check_world *w)
 static const struct check_case cases[] = {
     {"mapping.invalid", VF_CRITICAL, "\"No Class\"", bad_class, good_class},
     {"mapping.network-unused", VF_INFORMATION, "VM Netwrok", network_typo, network_of_one},
+    {"mapping.disk-unused", VF_WARNING, "\"7\"", disk_typo, disk_there},
     {"vm.cpu-unknown", VF_WARNING, "CPUs", no_cpus, NULL},
     {"vm.memory-unknown", VF_WARNING, "memory", no_memory, NULL},
     {"vm.identity-new", VF_WARNING, "UUID", no_uuid, NULL},
