@@ -60,7 +60,7 @@ def as_golden(text, url):
 def dry_run(run, simulator, case):
     """The manifests, by a function that runs vmferry to its end."""
     command = ["import", *simulator.arguments(), *case.arguments()]
-    result = run(*command, "--to", "dir:unused", "--dry-run", "--quiet").good()
+    result = run(*command, "--dry-run", "--quiet").good()
     return as_golden(result.out, simulator.url)
 
 

@@ -169,7 +169,7 @@ static void test_kubevirt_metadata__annotations_stay_below_what_kubernetes_takes
     memset(notes, 'n', sizeof notes - 1);
     memset(value, '(', sizeof value - 1);
     struct vf_vm_attribute attributes[N];
-    char names[N][8];
+    char names[N][16];
     for (int i = 0; i < N; i++) {
         snprintf(names[i], sizeof names[i], "a%d", i);
         attributes[i] = (struct vf_vm_attribute){names[i], value};
