@@ -148,7 +148,7 @@ static void check_mac(const struct vf_check *c)
         size_t n = 0;
         const struct vf_target_mac *m = mac ? vf_target_find_mac(&c->facts->target, mac, &n) : NULL;
         const struct vf_target_mac *worst = NULL;
-        for (size_t k = 0; k < n; k++) {
+        for (size_t k = 0; m && k < n; k++) {
             if (!is_own(c, &m[k]) && (!worst || (m[k].running && !worst->running))) {
                 worst = &m[k];
             }

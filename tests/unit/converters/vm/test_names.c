@@ -381,8 +381,8 @@ static void test_names_assign__a_hundred_thousand_are_distinct_in_any_order(void
     (void)state;
     char **originals = make_names();
     struct vf_vm *vms = vf_xcalloc(N_NAMES, sizeof *vms);
-    const struct vf_vm **set = vf_xcalloc(N_NAMES, sizeof *set);
-    const struct vf_vm **reversed = vf_xcalloc(N_NAMES, sizeof *reversed);
+    const struct vf_vm **set = vf_xcalloc(N_NAMES, sizeof(void *));
+    const struct vf_vm **reversed = vf_xcalloc(N_NAMES, sizeof(void *));
     for (size_t i = 0; i < N_NAMES; i++) {
         vms[i] = (struct vf_vm){.name = originals[i]};
         set[i] = reversed[N_NAMES - 1 - i] = &vms[i];

@@ -20,9 +20,8 @@ static void fine(struct check_world *w)
 
 static void set_problem(struct check_world *w, int code, const char *problem)
 {
-    struct vf_target_storage *s = &w->facts.target.storages[0];
     check_cluster_init(w);
-    s = &w->facts.target.storages[0];
+    struct vf_target_storage *s = &w->facts.target.storages[0];
     vf_kube_storage_free(s->storage);
     s->storage = NULL;
     s->code = code;

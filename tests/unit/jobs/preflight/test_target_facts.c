@@ -213,8 +213,9 @@ static char *config_of(const struct rig *r, const char *path)
 static void expect(const struct rig *r, const char *id, const char *says)
 {
     const struct vf_finding *f = check_world_find(&r->w, id);
-    if (!f || !strstr(f->message, says)) {
-        fail_msg("%s: %s", id, f ? f->message : "nothing was found");
+    vf_test_check(f != NULL);
+    if (!strstr(f->message, says)) {
+        fail_msg("%s: %s", id, f->message);
     }
     assert_int_equal(f->severity, VF_CRITICAL);
 }
