@@ -29,12 +29,23 @@ static void sort(struct vf_fact_keys *keys)
     }
 }
 
-static void index_vm(struct vf_facts *f, size_t v)
+/* Where the map cannot be resolved, which is told elsewhere, every NIC counts. */
+static void index_nics(struct vf_facts *f, size_t v, const struct vf_network_map *networks)
 {
     const struct vf_vm *vm = &f->vms[v];
+    struct vf_network_choice *choices = NULL;
+    (void)vf_network_map_resolve(networks, vm, &choices, NULL);
     for (size_t i = 0; i < vm->n_nics; i++) {
-        add(&f->macs, (struct vf_fact_key){.key = vm->nics[i].mac, .vm = v, .item = i});
+        if (!choices || choices[i].kind != VF_NETWORK_IGNORE) {
+            add(&f->macs, (struct vf_fact_key){.key = vm->nics[i].mac, .vm = v, .item = i});
+        }
     }
+    vf_network_choices_free(choices, vm->n_nics);
+}
+
+static void index_disks(struct vf_facts *f, size_t v)
+{
+    const struct vf_vm *vm = &f->vms[v];
     for (size_t i = 0; i < vm->n_disks; i++) {
         add(&f->disk_files, (struct vf_fact_key){.key = vm->disks[i].file, .vm = v, .item = i});
     }
@@ -44,7 +55,7 @@ static void index_vm(struct vf_facts *f, size_t v)
     }
 }
 
-void vf_facts_index(struct vf_facts *f)
+void vf_facts_index(struct vf_facts *f, const struct vf_network_map *networks)
 {
     size_t nics = 0, disks = 0;
     for (size_t v = 0; v < f->n_vms; v++) {
@@ -54,7 +65,8 @@ void vf_facts_index(struct vf_facts *f)
     f->macs = (struct vf_fact_keys){.items = vf_xcalloc(nics, sizeof(struct vf_fact_key))};
     f->disk_files = (struct vf_fact_keys){.items = vf_xcalloc(disks, sizeof(struct vf_fact_key))};
     for (size_t v = 0; v < f->n_vms; v++) {
-        index_vm(f, v);
+        index_nics(f, v, networks);
+        index_disks(f, v);
     }
     sort(&f->macs);
     sort(&f->disk_files);

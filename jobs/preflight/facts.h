@@ -110,8 +110,9 @@ struct vf_facts {
     struct vf_target_facts target;
 };
 
-/* Fills macs and disk_files, once vms is there. */
-void vf_facts_index(struct vf_facts *f);
+/* Fills macs, but for NICs that the map leaves out (NULL: none), and disk_files, once vms is there.
+ */
+void vf_facts_index(struct vf_facts *f, const struct vf_network_map *networks);
 /* The first of *ret_n in a row with that key; NULL has none. Borrowed. */
 const struct vf_fact_key *vf_fact_keys_find(const struct vf_fact_keys *keys, const char *key,
                                             size_t *ret_n);

@@ -24,6 +24,18 @@ char *vf_check_nic_object(const struct vf_vm *vm, size_t i)
                         label ? "\")" : "");
 }
 
+bool vf_check_ignores_nic(const struct vf_check *c, size_t i)
+{
+    const struct vf_mapping *m = vf_check_mapping(c);
+    struct vf_network_choice *choices = NULL;
+    if (vf_network_map_resolve(m ? &m->networks : NULL, c->vm, &choices, NULL) != 0) {
+        return false;
+    }
+    bool ignored = choices[i].kind == VF_NETWORK_IGNORE;
+    vf_network_choices_free(choices, c->vm->n_nics);
+    return ignored;
+}
+
 bool vf_check_is_told(const struct vf_vm *vm)
 {
     return vm->hardware || vm->cpus || vm->memory_bytes || vm->n_disks || vm->n_other_disks ||

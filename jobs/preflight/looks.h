@@ -13,6 +13,9 @@ bool vf_check_takes_snapshot(const struct vf_check *c);
 char *vf_check_disk_object(const struct vf_vm_disk *d);
 char *vf_check_nic_object(const struct vf_vm *vm, size_t i);
 
+/* Does the network map leave the NIC out? */
+bool vf_check_ignores_nic(const struct vf_check *c, size_t i);
+
 /* Does vSphere tell of its hardware at all? Not of a VM whose configuration cannot be read. */
 bool vf_check_is_told(const struct vf_vm *vm);
 

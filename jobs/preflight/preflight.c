@@ -79,7 +79,8 @@ static int gather(const struct look *l, struct vf_facts *facts, struct vf_findin
                   struct vf_error **err)
 {
     assign_names(l->check->import, facts);
-    vf_facts_index(facts);
+    const struct vf_mapping *mapping = l->check->import->mapping;
+    vf_facts_index(facts, mapping ? &mapping->networks : NULL);
     int rc = vf_source_facts_fetch(l->vs, l->check, facts->vms, facts->n_vms, l->cancel,
                                    &facts->source, err);
     rc = rc ? rc : gather_target(l, facts, findings, err);

@@ -153,7 +153,7 @@ static void check_mac(const struct vf_check *c)
                 worst = &m[k];
             }
         }
-        if (worst) {
+        if (worst && !vf_check_ignores_nic(c, i)) {
             char *vf_autofree object = vf_check_nic_object(c->vm, i);
             vf_found_as(c, worst->running ? c->rule->severity : VF_WARNING, object, NULL,
                         "its MAC address %s is that of VM \"%s\" in the cluster, which is %s", mac,

@@ -30,7 +30,7 @@ static void check_mac_in_selection(const struct vf_check *c)
     for (size_t i = 0; i < c->vm->n_nics; i++) {
         size_t n;
         const struct vf_fact_key *k = vf_fact_keys_find(&c->facts->macs, c->vm->nics[i].mac, &n);
-        if (n && k->vm < c->index) {
+        if (n && k->vm < c->index && !vf_check_ignores_nic(c, i)) {
             const char *other = c->facts->vms[k->vm].name;
             char *vf_autofree object = vf_check_nic_object(c->vm, i);
             vf_found(c, object, "its MAC address %s is also that of NIC %zu of \"%s\"",

@@ -145,7 +145,7 @@ void check_world_judge(struct check_world *w)
         vf_names_assign(vms, CHECK_WORLD_VMS, NULL, 0, &w->facts.names);
     }
     vf_test_check(vf_os_table_new(NULL, "os table", &w->facts.os_table, NULL) == 0);
-    vf_facts_index(&w->facts);
+    vf_facts_index(&w->facts, &w->mapping.networks);
     const struct vf_judge j = {.options = &w->check,
                                .facts = &w->facts,
                                .source = "vc.example",

@@ -234,7 +234,7 @@ static void test_facts__what_vms_have_in_common_is_found_by_key(void **state)
     check_world_add_nic(&w.vms[0], NULL, "Backup");
     w.facts.vms = w.vms;
     w.facts.n_vms = CHECK_WORLD_VMS;
-    vf_facts_index(&w.facts);
+    vf_facts_index(&w.facts, NULL);
     assert_int_equal(w.facts.macs.n_items, 3);
     size_t n;
     const struct vf_fact_key *k = vf_fact_keys_find(&w.facts.macs, w.vms[0].nics[0].mac, &n);
@@ -253,7 +253,7 @@ static void test_facts__nothing_is_indexed_and_released(void **state)
     (void)state;
     struct vf_facts f = {0};
     size_t n;
-    vf_facts_index(&f);
+    vf_facts_index(&f, NULL);
     assert_null(vf_fact_keys_find(&f.macs, "x", &n));
     vf_facts_release(&f);
     vf_facts_release(&f);

@@ -99,6 +99,12 @@ static void mac_of_running(struct check_world *w)
     check_cluster_add_mac(w, "00:50:56:9a:00:01", "other/c", false);
 }
 
+static void mac_left_out(struct check_world *w)
+{
+    mac_of_running(w);
+    vf_network_map_add(&w->mapping.networks, "00:50:56:9a:00:01=ignore", NULL);
+}
+
 static void mac_of_stopped(struct check_world *w)
 {
     check_cluster_init(w);
@@ -133,6 +139,8 @@ static const struct check_case cases[] = {
     {"target.unfinished", VF_CRITICAL, "warm migration", cold_after_warm, imported_disk},
     {"target.mac-in-use", VF_CRITICAL, "\"other/b\" in the cluster, which is running",
      mac_of_running, mac_of_itself},
+    {"target.mac-in-use", VF_CRITICAL, "\"other/b\" in the cluster, which is running",
+     mac_of_running, mac_left_out},
     {"target.mac-in-use", VF_WARNING, "stopped", mac_of_stopped, fine},
     {"target.mac-in-use", VF_CRITICAL, "test/web01", mac_of_a_copy, fine},
 };

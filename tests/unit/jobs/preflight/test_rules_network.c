@@ -39,6 +39,21 @@ static void one_mac(struct check_world *w)
     vf_replace_string(&w->vms[1].nics[0].mac, w->vms[0].nics[0].mac);
 }
 
+/* The advice of the rule: it has to help, whichever of the two is left out. */
+static void earlier_left_out(struct check_world *w)
+{
+    one_mac(w);
+    vf_replace_string(&w->vms[0].nics[0].network, "Lab");
+    vf_network_map_add(&w->mapping.networks, "Lab=ignore", NULL);
+}
+
+static void later_left_out(struct check_world *w)
+{
+    one_mac(w);
+    vf_replace_string(&w->vms[1].nics[0].network, "Lab");
+    vf_network_map_add(&w->mapping.networks, "Lab=ignore", NULL);
+}
+
 static void no_macs(struct check_world *w)
 {
     vf_replace_string(&w->vms[0].nics[0].mac, NULL);
@@ -70,6 +85,8 @@ static const struct check_case cases[] = {
     {"nic.none", VF_INFORMATION, "no NIC", no_nic, NULL},
     {"nic.pod-network-twice", VF_CRITICAL, "pod network", pod_twice, pod_once},
     {"nic.mac-in-selection", VF_CRITICAL, "NIC 0 of \"web01\"", one_mac, no_macs},
+    {"nic.mac-in-selection", VF_CRITICAL, "NIC 0 of \"web01\"", one_mac, earlier_left_out},
+    {"nic.mac-in-selection", VF_CRITICAL, "NIC 0 of \"web01\"", one_mac, later_left_out},
     {"nic.disconnected", VF_INFORMATION, "link will be down", disconnected, off},
     {"nic.network-unknown", VF_WARNING, "network", no_network, NULL},
     {"nic.sriov", VF_WARNING, "SR-IOV", sriov, NULL},
