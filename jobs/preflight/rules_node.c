@@ -71,15 +71,21 @@ static bool nests(const struct vf_target_node *n, const struct vf_target_demand 
     return n->vmx || n->svm;
 }
 
+/* The disks are copied and the VM is made all the same: it only does not run. */
+static enum vf_severity severity_of(const struct vf_check *c)
+{
+    return c->options->import->cluster.start ? c->rule->severity : VF_WARNING;
+}
+
 /* --- the rules --------------------------------------------------------------------------- */
 
 static void check_none(const struct vf_check *c)
 {
     if (c->facts->target.nodes_known && !any_node(c, is_node, NULL)) {
-        vf_found(c, NULL,
-                 "none of the %zu node%s is ready, not cordoned, and labelled "
-                 "kubevirt.io/schedulable=true",
-                 c->facts->target.n_nodes, vf_check_plural(c->facts->target.n_nodes));
+        vf_found_as(c, severity_of(c), NULL, NULL,
+                    "none of the %zu node%s is ready, not cordoned, and labelled "
+                    "kubevirt.io/schedulable=true",
+                    c->facts->target.n_nodes, vf_check_plural(c->facts->target.n_nodes));
     }
 }
 
@@ -93,11 +99,12 @@ static void found_too_small(const struct vf_check *c, const struct vf_target_dem
         memory = n->schedulable && n->memory_bytes > memory ? n->memory_bytes : memory;
         cpu = n->schedulable && n->cpu_millis > cpu ? n->cpu_millis : cpu;
     }
-    vf_found(c, NULL,
-             "the VM needs %s of memory and %" PRIu64 ".%03" PRIu64 " CPUs of one node, with what "
-             "KubeVirt takes itself; the most that any has is %s, and %" PRIu64 ".%03" PRIu64,
-             vf_text_bytes(need, memory_of(d)), d->cpu_millis / 1000, d->cpu_millis % 1000,
-             vf_text_bytes(have, memory), cpu / 1000, cpu % 1000);
+    vf_found_as(c, severity_of(c), NULL, NULL,
+                "the VM needs %s of memory and %" PRIu64 ".%03" PRIu64
+                " CPUs of one node, with what "
+                "KubeVirt takes itself; the most that any has is %s, and %" PRIu64 ".%03" PRIu64,
+                vf_text_bytes(need, memory_of(d)), d->cpu_millis / 1000, d->cpu_millis % 1000,
+                vf_text_bytes(have, memory), cpu / 1000, cpu % 1000);
 }
 
 static void check_too_small(const struct vf_check *c)
@@ -115,8 +122,9 @@ static void check_hugepages(const struct vf_check *c)
     vf_target_demand(c, c->vm, &d);
     if (d.known && d.hugepages && is_judged(c) && !any_node(c, has_hugepages, &d)) {
         char need[VF_TEXT_BYTES_SIZE];
-        vf_found(c, NULL, "the VM needs %s in hugepages of %s, which no node has",
-                 vf_text_bytes(need, d.memory_bytes), d.hugepages);
+        vf_found_as(c, severity_of(c), NULL, NULL,
+                    "the VM needs %s in hugepages of %s, which no node has",
+                    vf_text_bytes(need, d.memory_bytes), d.hugepages);
     }
 }
 
@@ -125,9 +133,9 @@ static void check_dedicated(const struct vf_check *c)
     struct vf_target_demand d;
     vf_target_demand(c, c->vm, &d);
     if (d.dedicated && is_judged(c) && !any_node(c, has_cpu_manager, &d)) {
-        vf_found(c, NULL,
-                 "the VM is to have CPUs of its own, and no node is labelled "
-                 "cpumanager=true");
+        vf_found_as(c, severity_of(c), NULL, NULL,
+                    "the VM is to have CPUs of its own, and no node is labelled "
+                    "cpumanager=true");
     }
 }
 
@@ -159,7 +167,7 @@ const struct vf_rule vf_rules_node[] = {
      .severity = VF_CRITICAL,
      .area = VF_AREA_TARGET,
      .looks_at = "readiness and labels of all nodes",
-     .message = "there is no node that a VM could run on",
+     .message = "there is no node that a VM could run on (warning: without --start)",
      .action = "see kubectl get nodes, and the pods of virt-handler",
      .once = true,
      .check = check_none},
@@ -167,21 +175,22 @@ const struct vf_rule vf_rules_node[] = {
      .severity = VF_CRITICAL,
      .area = VF_AREA_TARGET,
      .looks_at = "allocatable memory and CPUs of all nodes, and KubeVirt's overhead",
-     .message = "no node is large enough for the VM, even when it is empty",
+     .message =
+         "no node is large enough for the VM, even when it is empty (warning: without --start)",
      .action = "give the VM less, by a template or an instancetype, or add a larger node",
      .check = check_too_small},
     {.id = "node.hugepages",
      .severity = VF_CRITICAL,
      .area = VF_AREA_TARGET,
      .looks_at = "hugepages of all nodes",
-     .message = "no node has as many hugepages as the VM is to have",
+     .message = "no node has as many hugepages as the VM is to have (warning: without --start)",
      .action = "reserve hugepages on a node, or leave --hugepages out",
      .check = check_hugepages},
     {.id = "node.dedicated-cpus",
      .severity = VF_CRITICAL,
      .area = VF_AREA_TARGET,
      .looks_at = "label cpumanager of all nodes",
-     .message = "no node gives a VM CPUs of its own",
+     .message = "no node gives a VM CPUs of its own (warning: without --start)",
      .action = "let kubelet run with the static CPU manager, and open KubeVirt's gate CPUManager; "
                "or leave --dedicated-cpus out",
      .check = check_dedicated},

@@ -81,14 +81,35 @@ static void enough_hugepages(struct check_world *w)
     w->facts.target.nodes[0].hugepages_1g_bytes = 4 * GIB;
 }
 
+#define STARTED(name)                                                                              \
+    static void name##_started(struct check_world *w)                                              \
+    {                                                                                              \
+        name(w);                                                                                   \
+        w->import.cluster.start = true;                                                            \
+    }
+
+STARTED(no_node)
+STARTED(little_memory)
+STARTED(little_cpu)
+STARTED(dedicated)
+STARTED(dedicated_on_few)
+STARTED(hugepages)
+
 static const struct check_case cases[] = {
-    {"node.none", VF_CRITICAL, "none of the 1 node", no_node, hidden_nodes},
-    {"node.too-small", VF_CRITICAL, "4.2 GiB", little_memory, just_enough},
-    {"node.too-small", VF_CRITICAL, "0.200 CPUs", little_cpu, no_node},
-    {"node.too-small", VF_CRITICAL, "2.000 CPUs", dedicated_on_few, dedicated},
-    {"node.dedicated-cpus", VF_CRITICAL, "cpumanager", dedicated, dedicated_on_manager},
-    {"node.hugepages", VF_CRITICAL, "hugepages of 1Gi", hugepages, enough_hugepages},
-    {"node.hugepages", VF_CRITICAL, "4.0 GiB", hugepages, fine},
+    {"node.none", VF_CRITICAL, "none of the 1 node", no_node_started, hidden_nodes},
+    {"node.none", VF_WARNING, "none of the 1 node", no_node, hidden_nodes},
+    {"node.too-small", VF_CRITICAL, "4.2 GiB", little_memory_started, just_enough},
+    {"node.too-small", VF_WARNING, "4.2 GiB", little_memory, just_enough},
+    {"node.too-small", VF_CRITICAL, "0.200 CPUs", little_cpu_started, no_node},
+    {"node.too-small", VF_WARNING, "0.200 CPUs", little_cpu, no_node},
+    {"node.too-small", VF_CRITICAL, "2.000 CPUs", dedicated_on_few_started, dedicated},
+    {"node.too-small", VF_WARNING, "2.000 CPUs", dedicated_on_few, dedicated},
+    {"node.dedicated-cpus", VF_CRITICAL, "cpumanager", dedicated_started, dedicated_on_manager},
+    {"node.dedicated-cpus", VF_WARNING, "cpumanager", dedicated, dedicated_on_manager},
+    {"node.hugepages", VF_CRITICAL, "hugepages of 1Gi", hugepages_started, enough_hugepages},
+    {"node.hugepages", VF_WARNING, "hugepages of 1Gi", hugepages, enough_hugepages},
+    {"node.hugepages", VF_CRITICAL, "4.0 GiB", hugepages_started, fine},
+    {"node.hugepages", VF_WARNING, "4.0 GiB", hugepages, fine},
 };
 
 static void no_nesting(struct check_world *w)
