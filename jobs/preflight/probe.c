@@ -74,6 +74,7 @@ static void add_failure(const struct vf_probes *p, const struct vf_probe_of *of,
     struct vf_probe_result r = {.failure = failure_of(of, *err), .reason = reason};
     if (r.failure == VF_PROBE_NOT_TRIED) {
         vf_replace_string(&r.reason, "it did not come to an end in the time that probes have");
+        r.hint = vf_xstrdup(vf_error_get_hint(*err)); /* what it left behind */
     } else if (!of->at_host || vf_error_http_status(*err)) {
         /* What helps with an address that a person gave does not help with one of vSphere's. */
         r.hint = vf_xstrdup(vf_error_get_hint(*err));

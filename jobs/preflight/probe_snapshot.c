@@ -58,6 +58,15 @@ static void remove_snapshot(const struct vf_probes *p, const struct vf_vm *vm, c
     vf_error_free(e);
 }
 
+/* Of a creation that was cut short: whoever cancels the check sees no findings. */
+static void tell_left(const struct vf_probes *p, const struct vf_vm *vm, const struct vf_error *e)
+{
+    const char *hint = vf_error_get_hint(e);
+    if (vf_error_code(e) == VF_CANCELLED && hint) {
+        vf_report_warning(p->reporter, vm->name, "the probe's snapshot was cut short: %s", hint);
+    }
+}
+
 void vf_probe_snapshot(const struct vf_probes *p, const struct vf_vm *vm, bool *ret_seen)
 {
     const struct vf_probe_of of = {.transport = VF_TRANSPORT_NFC, .vm = vm};
@@ -81,6 +90,7 @@ void vf_probe_snapshot(const struct vf_probes *p, const struct vf_vm *vm, bool *
         vf_replace_string(&taken.frozen.host_moref, vm->host_moref);
         read_by_all(p, &taken.frozen, taken.moref, ret_seen);
     } else {
+        tell_left(p, vm, e);
         vf_probe_failed(p, &of, &e);
     }
     if (taken.moref) {

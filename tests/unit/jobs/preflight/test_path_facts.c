@@ -15,6 +15,7 @@
 #include "importer/base/clock.h"
 #include "importer/base/mem.h"
 #include "importer/base/secret.h"
+#include "tests/support/event_log.h"
 #include "tests/support/http_server.h"
 #include "tests/support/soap_server.h"
 
@@ -35,7 +36,10 @@ struct fixture {
     const char *thumbprint;    /* that vCenter tells of the host */
     const char *refusal;       /* of ExportVm */
     bool never_ready;          /* the lease */
-    char *lease;               /* as it is shown */
+    bool cut_short;            /* the creation of a snapshot; then nothing of it can be seen */
+    atomic_bool cut;           /* it was */
+    struct vf_reporter *reporter;
+    char *lease; /* as it is shown */
     struct vf_vm vm;
     struct vf_vm_disk disk;
     struct vf_host host;
@@ -60,6 +64,15 @@ static const char *answer(const struct vf_test_soap_call *c, void *opaque)
                    : "<returnval><version>1</version><filterSet><objectSet><kind>enter</kind>"
                      "<changeSet><name>state</name><op>assign</op><val>ready</val></changeSet>"
                      "</objectSet></filterSet></returnval>";
+    }
+    if (f->cut_short && strcmp(c->method, "CreateSnapshot_Task") == 0) {
+        f->cut = true;
+        vf_cancel_trigger(f->cancel);
+        vf_cancel_wait(NULL, 300, NULL); /* so that the call ends before its answer */
+        return VF_TEST_SOAP_FAULT "NoPermission";
+    }
+    if (f->cut && strcmp(c->method, "RetrievePropertiesEx") == 0) {
+        return VF_TEST_SOAP_FAULT "NoPermission";
     }
     if (strcmp(c->method, "RetrievePropertiesEx") == 0 && strstr(c->body, ">lease-1<")) {
         free(f->lease);
@@ -135,8 +148,8 @@ static int tear_down(void **state)
 static int probe(struct fixture *f)
 {
     vf_path_facts_release(&f->facts);
-    return vf_path_facts_fetch(f->vs, &f->check, &f->source, &f->vm, 1, NULL, f->cancel, &f->facts,
-                               NULL);
+    return vf_path_facts_fetch(f->vs, &f->check, &f->source, &f->vm, 1, f->reporter, f->cancel,
+                               &f->facts, NULL);
 }
 
 /* The one result that there is. */
@@ -458,6 +471,24 @@ static void test_probe_https__without_a_plain_file_is_not_tried(void **state)
     only(f, VF_TRANSPORT_HTTPS, VF_PROBE_NOT_TRIED, "plain file");
 }
 
+/* --- snapshots --------------------------------------------------------------------------- */
+
+static void test_probe_snapshot__that_is_cut_short_says_what_may_have_stayed(void **state)
+{
+    struct fixture *f = *state;
+    struct vf_test_events events;
+    vf_test_events_init(&events);
+    f->reporter = &events.reporter;
+    f->vm.power = VF_POWER_ON;
+    f->check.probe = VF_PROBE_FULL;
+    f->cut_short = true;
+    assert_int_equal(probe(f), VF_CANCELLED);
+    vf_test_events_expect(&events, "warning web: the probe's snapshot was cut short: a snapshot "
+                                   "\"vmferry-import-");
+    vf_test_events_expect(&events, "may have stayed at the VM: remove it");
+    vf_test_events_release(&events);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -486,6 +517,7 @@ int main(void)
         TEST(test_probe_https__that_is_locked_is_refused),
         TEST(test_probe_https__that_is_forbidden_is_refused),
         TEST(test_probe_https__without_a_plain_file_is_not_tried),
+        TEST(test_probe_snapshot__that_is_cut_short_says_what_may_have_stayed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
