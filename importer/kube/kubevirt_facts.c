@@ -19,6 +19,7 @@
 /* As a number that versions compare by. */
 #define V(major, minor) ((major)*1000u + (minor))
 #define NEVER           UINT32_MAX
+#define NEWEST          (NEVER - 1)
 
 /* From this version on a gate that is Beta is open (pkg/virt-config, isFeatureGateEnabled). */
 #define BETA_IS_OPEN V(1, 9)
@@ -62,10 +63,13 @@ static bool has(char *const *names, size_t n, const char *name)
 
 bool vf_kubevirt_has_gate(const struct vf_kubevirt_facts *f, const char *gate)
 {
-    unsigned version = V(f->major, f->minor);
+    /* Builds of one's own have any name: as of the newest, but for what is disabled. */
+    bool told = f->major || f->minor;
+    unsigned version = told ? V(f->major, f->minor) : NEWEST;
     size_t i = find_gate(gate);
     bool in_table = i < sizeof gates / sizeof *gates;
-    if (in_table && version >= gates[i].ga) {
+    bool is_ga = in_table && version >= gates[i].ga;
+    if (is_ga && told) {
         return true;
     }
     if (has(f->gates, f->n_gates, gate)) {
@@ -74,7 +78,7 @@ bool vf_kubevirt_has_gate(const struct vf_kubevirt_facts *f, const char *gate)
     if (has(f->disabled_gates, f->n_disabled_gates, gate)) {
         return false;
     }
-    return in_table && version >= BETA_IS_OPEN && version >= gates[i].beta;
+    return is_ga || (in_table && version >= BETA_IS_OPEN && version >= gates[i].beta);
 }
 
 /* The version from which on it needs no naming. */

@@ -39,7 +39,8 @@ int vf_kubevirt_fetch_facts(struct vf_kube_client *client, const struct vf_cance
 void vf_kubevirt_facts_release(struct vf_kubevirt_facts *f); /* an all-zero struct is fine */
 
 /* Whether a gate is open: GA, named, disabled, Beta from v1.9 on, in this order. Gates that are
- * not in the table: if named. Of a version that is not told: if named. Pure. */
+ * not in the table: if named. Of a version that is not told: as of the newest, unless disabled.
+ * Pure. */
 bool vf_kubevirt_has_gate(const struct vf_kubevirt_facts *f, const char *gate);
 /* Since which version it needs no naming, "v1.6"; NULL: never yet. Static. */
 const char *vf_kubevirt_gate_since(const char *gate);

@@ -47,7 +47,13 @@ static void test_kubevirt_gates__graduate_by_version(void **state)
         {"Sidecar", 1, 9, true, false, true},
         {"Sidecar", 1, 9, false, false, false},
         {"Unheard", 1, 9, true, false, false},
-        {"VMPersistentState", 0, 0, false, false, false}, /* a version that is not told */
+        {"VMPersistentState", 0, 0, false, false, true}, /* a version that is not told */
+        {"VMPersistentState", 0, 0, false, true, false},
+        {"DeclarativeHotplugVolumes", 0, 0, false, false, true},
+        {"DeclarativeHotplugVolumes", 0, 0, false, true, false},
+        {"DeclarativeHotplugVolumes", 0, 0, true, true, true},
+        {"HotplugVolumes", 0, 0, false, false, false},
+        {"Sidecar", 0, 0, false, false, false},
         {"ExpandDisks", 0, 0, true, false, true},
     };
     (void)state;
