@@ -1,6 +1,7 @@
 /* Rules of the cluster and the namespace: rights, clock, networks, what a VM is made after. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "importer/base/buf.h"
 #include "importer/base/json.h"
@@ -204,17 +205,37 @@ static void check_bridge_on_pod(const struct vf_check *c)
 
 /* --- what the VM is made after ----------------------------------------------------------- */
 
-static void check_kind(const struct vf_check *c, const char *field, const char *usual_kind,
-                       bool known, char *const *there, size_t n)
+struct made_after {
+    const struct vf_kube_resource *usual, *namespaced;
+};
+
+/* KubeVirt takes the kind in any case of its letters, and its plural, as the same
+ * (pkg/instancetype, find). NULL: it knows none of that name. */
+static const char *normalise_kind(const struct made_after *m, const char *kind)
+{
+    const struct vf_kube_resource *const kinds[] = {m->usual, m->namespaced};
+    if (!kind || !*kind) {
+        return vf_kube_kind(m->usual);
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcasecmp(kind, vf_kube_kind(kinds[i])) == 0 ||
+            strcasecmp(kind, kinds[i]->plural) == 0) {
+            return vf_kube_kind(kinds[i]);
+        }
+    }
+    return NULL;
+}
+
+static void check_kind(const struct vf_check *c, const char *field, const struct made_after *m,
+                       char *const *there, size_t n)
 {
     const cJSON *of = vf_json_object(vf_json_object(vf_target_machine(c), "spec"), field);
-    const char *name = vf_json_string(of, "name"), *kind = vf_json_string(of, "kind");
-    if (!name || !known) {
+    const char *name = vf_json_string(of, "name"), *told = vf_json_string(of, "kind");
+    if (!name) {
         return;
     }
-    /* The API takes the kind in any case of its letters, and its plural (kubevirt.io/api,
-     * instancetype): what is written here is as it should be. */
-    char *vf_autofree key = vf_xasprintf("%s/%s", kind && *kind ? kind : usual_kind, name);
+    const char *kind = normalise_kind(m, told);
+    char *vf_autofree key = vf_xasprintf("%s/%s", kind ? kind : told, name);
     if (!vf_target_has_string(there, n, key)) {
         vf_found(c, NULL, "there is no %s", key);
     }
@@ -223,15 +244,21 @@ static void check_kind(const struct vf_check *c, const char *field, const char *
 static void check_preference(const struct vf_check *c)
 {
     const struct vf_target_facts *f = &c->facts->target;
-    check_kind(c, "preference", vf_kube_kind(&vf_kube_cluster_preferences), f->preferences_known,
-               f->preferences, f->n_preferences);
+    static const struct made_after preference = {.usual = &vf_kube_cluster_preferences,
+                                                 .namespaced = &vf_kube_preferences};
+    if (f->preferences_known) {
+        check_kind(c, "preference", &preference, f->preferences, f->n_preferences);
+    }
 }
 
 static void check_instancetype(const struct vf_check *c)
 {
     const struct vf_target_facts *f = &c->facts->target;
-    check_kind(c, "instancetype", vf_kube_kind(&vf_kube_cluster_instancetypes),
-               f->instancetypes_known, f->instancetypes, f->n_instancetypes);
+    static const struct made_after instancetype = {.usual = &vf_kube_cluster_instancetypes,
+                                                   .namespaced = &vf_kube_instancetypes};
+    if (f->instancetypes_known) {
+        check_kind(c, "instancetype", &instancetype, f->instancetypes, f->n_instancetypes);
+    }
 }
 
 const struct vf_rule vf_rules_target[] = {

@@ -205,6 +205,23 @@ static const struct check_manifest_case manifests[] = {
      "{}},\"instancetype\":{\"kind\":\"VirtualMachineInstancetype\",\"name\":\"large\"},"
      "\"x\":{\"y\":{}",
      "{}},\"instancetype\":{\"name\":\"u1.small\"},\"x\":{\"y\":{}", other_kinds, other_kinds},
+    {"target.instancetype", VF_CRITICAL, "VirtualMachineClusterInstancetype/large",
+     "{}},\"instancetype\":{\"kind\":\"virtualmachineclusterinstancetypes\",\"name\":\"large\"},"
+     "\"x\":{\"y\":{}",
+     "{}},\"instancetype\":{\"kind\":\"virtualmachineinstancetypes\",\"name\":\"large\"},"
+     "\"x\":{\"y\":{}",
+     those_kinds, those_kinds},
+    {"target.instancetype", VF_CRITICAL, "there is no Flavour/large",
+     "{}},\"instancetype\":{\"kind\":\"Flavour\",\"name\":\"large\"},\"x\":{\"y\":{}",
+     "{}},\"instancetype\":{\"kind\":\"virtualMachineInstanceType\",\"name\":\"large\"},"
+     "\"x\":{\"y\":{}",
+     those_kinds, those_kinds},
+    {"target.preference", VF_CRITICAL, "VirtualMachinePreference/fedora",
+     "{}},\"preference\":{\"kind\":\"virtualmachinepreference\",\"name\":\"fedora\"},\"x\":{\"y\":{"
+     "}",
+     "{}},\"preference\":{\"kind\":\"virtualmachineclusterpreferences\",\"name\":\"fedora\"},"
+     "\"x\":{\"y\":{}",
+     other_kinds, other_kinds},
 };
 
 static void test_rules_target__manifests_are_judged(void **state)
