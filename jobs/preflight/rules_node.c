@@ -177,7 +177,8 @@ const struct vf_rule vf_rules_node[] = {
      .looks_at = "allocatable memory and CPUs of all nodes, and KubeVirt's overhead",
      .message =
          "no node is large enough for the VM, even when it is empty (warning: without --start)",
-     .action = "give the VM less, by a template or an instancetype, or add a larger node",
+     .action = "--instancetype names one that takes less, or change the VM at the source, or add a "
+               "larger node",
      .check = check_too_small},
     {.id = "node.hugepages",
      .severity = VF_CRITICAL,

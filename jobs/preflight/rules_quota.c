@@ -245,7 +245,8 @@ const struct vf_rule vf_rules_quota[] = {
      .area = VF_AREA_TARGET,
      .looks_at = "quotas of CPU, memory and pods, and what KubeVirt runs all VMs in",
      .message = "a quota leaves too little for the VMs to run (warning: without --start)",
-     .action = "have the quota raised, choose fewer VMs, or give them less by a template",
+     .action = "have the quota raised, choose fewer VMs, or give them less: --instancetype, or "
+               "change the VMs at the source",
      .once = true,
      .check = check_compute},
     {.id = "quota.objects",
@@ -261,7 +262,8 @@ const struct vf_rule vf_rules_quota[] = {
      .area = VF_AREA_TARGET,
      .looks_at = "the namespace's LimitRanges for pods and containers",
      .message = "the VM's pod would be refused for its memory (critical with --start)",
-     .action = "raise max of the LimitRange, or give the VM less memory by a template",
+     .action = "raise max of the LimitRange, or give the VM less memory: --instancetype, or change "
+               "the VM at the source",
      .check = check_memory_limit},
     {.id = NULL},
 };
