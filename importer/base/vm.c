@@ -24,6 +24,7 @@ static void release_disk(struct vf_vm_disk *d)
     free(d->source_id);
     free(d->file);
     free(d->datastore);
+    free(d->datastore_moref);
     free(d->mode);
     free(d->uuid);
     free(d->change_id);

@@ -103,11 +103,19 @@ int vf_vsphere_fetch_datastores(struct vf_vsphere *vs, struct vf_datastore **ret
     return 0;
 }
 
-const struct vf_datastore *vf_datastore_find(const struct vf_datastore *datastores, size_t n,
-                                             const char *name)
+bool vf_datastore_has(const char *moref, const char *name, const struct vf_vm_disk *disk)
 {
-    for (size_t i = 0; name && i < n; i++) {
-        if (datastores[i].name && strcmp(datastores[i].name, name) == 0) {
+    if (moref && disk->datastore_moref) {
+        return strcmp(moref, disk->datastore_moref) == 0;
+    }
+    return name && disk->datastore && strcmp(name, disk->datastore) == 0;
+}
+
+const struct vf_datastore *vf_datastore_find(const struct vf_datastore *datastores, size_t n,
+                                             const struct vf_vm_disk *disk)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (vf_datastore_has(datastores[i].moref, datastores[i].name, disk)) {
             return &datastores[i];
         }
     }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <vmferry/error.h>
+#include <vmferry/vm.h>
 
 #include "importer/vsphere/vsphere.h"
 
@@ -23,8 +24,12 @@ int vf_vsphere_fetch_datastores(struct vf_vsphere *vs, struct vf_datastore **ret
                                 struct vf_error **err);
 void vf_datastores_free(struct vf_datastore *datastores, size_t n);
 
-/* By name; NULL: not among them. */
+/* Whether the disk is on that datastore: by reference where both are known, since names are
+ * unique in a datacenter only; else by name. NULL is on none. */
+bool vf_datastore_has(const char *moref, const char *name, const struct vf_vm_disk *disk);
+
+/* The disk's; NULL: not among them. */
 const struct vf_datastore *vf_datastore_find(const struct vf_datastore *datastores, size_t n,
-                                             const char *name);
+                                             const struct vf_vm_disk *disk);
 
 #endif

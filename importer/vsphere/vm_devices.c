@@ -95,6 +95,7 @@ static void parse_backing(struct vf_vm_disk *disk, const xmlNode *backing)
     char *vf_autofree type = vf_xml_type(backing);
     char *vf_autofree sharing = vf_xml_child_text(backing, VF_VIM_NS, "sharing");
     disk->file = vf_xml_child_text(backing, VF_VIM_NS, "fileName");
+    disk->datastore_moref = vf_xml_child_text(backing, VF_VIM_NS, "datastore");
     disk->mode = vf_xml_child_text(backing, VF_VIM_NS, "diskMode");
     disk->uuid = vf_xml_child_text(backing, VF_VIM_NS, "uuid");
     disk->change_id = vf_xml_child_text(backing, VF_VIM_NS, "changeId");

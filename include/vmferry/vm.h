@@ -37,11 +37,12 @@ struct vf_vm_allocation {
 };
 
 struct vf_vm_disk {
-    char *label;     /* "Hard disk 1" */
-    int32_t key;     /* vSphere device key; OVF: index */
-    char *source_id; /* OVF diskId; NULL for vSphere */
-    char *file;      /* "[datastore1] web01/web01.vmdk", or the OVF file reference */
-    char *datastore;
+    char *label;             /* "Hard disk 1" */
+    int32_t key;             /* vSphere device key; OVF: index */
+    char *source_id;         /* OVF diskId; NULL for vSphere */
+    char *file;              /* "[datastore1] web01/web01.vmdk", or the OVF file reference */
+    char *datastore;         /* its name, which several datacenters may have */
+    char *datastore_moref;   /* "datastore-7" */
     uint64_t capacity_bytes; /* what the guest sees */
     uint64_t used_bytes;     /* 0: not known */
     bool thin;

@@ -37,8 +37,7 @@ static bool is_of_vm(const struct vf_probe_result *r, const struct vf_vm *vm)
         return true;
     }
     for (size_t i = 0; r->datastore && i < vm->n_disks; i++) {
-        const char *datastore = vm->disks[i].datastore;
-        if (datastore && strcmp(datastore, r->datastore) == 0) {
+        if (vf_datastore_has(r->datastore_moref, r->datastore, &vm->disks[i])) {
             return true;
         }
     }

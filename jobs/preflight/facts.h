@@ -71,6 +71,7 @@ struct vf_probe_result {
     char *vm;                         /* name; NULL: not of one VM */
     char *host_moref;                 /* NULL: not of one host */
     char *datastore;                  /* NULL: not of one datastore */
+    char *datastore_moref;            /* NULL: not known */
     char *object;                     /* what a person looks for: "esx1:443", a datastore's name */
     enum vf_probe_failure failure;
     bool guessed;       /* that the copy goes to this host is known of its name in vCenter alone */

@@ -20,7 +20,7 @@ enum task_kind { TASK_NFC, TASK_HTTPS, TASK_VDDK, TASK_SNAPSHOT, TASK_HOST };
 struct task {
     enum task_kind kind;
     const struct vf_vm *vm;
-    const char *datastore; /* of HTTPS */
+    const struct vf_vm_disk *like; /* of HTTPS: on whose datastore */
     const struct vf_host *host;
     bool seen; /* export URLs of the VM's host came */
 };
@@ -36,7 +36,8 @@ void vf_path_facts_release(struct vf_path_facts *f)
 {
     for (size_t i = 0; i < f->n_results; i++) {
         struct vf_probe_result *r = &f->results[i];
-        char *owned[] = {r->vm, r->host_moref, r->datastore, r->object, r->reason, r->hint};
+        char *owned[] = {r->vm,     r->host_moref, r->datastore, r->datastore_moref,
+                         r->object, r->reason,     r->hint};
         for (size_t j = 0; j < sizeof owned / sizeof owned[0]; j++) {
             free(owned[j]);
         }
@@ -53,21 +54,16 @@ static void add_task(struct plan *p, struct task t)
     p->tasks[p->n_tasks++] = t;
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a && b && strcmp(a, b) == 0;
-}
-
 /* Which host it is on: its reference, or what else is told. */
 static const char *host_of(const struct vf_vm *vm)
 {
     return vm->host_moref ? vm->host_moref : vm->host ? vm->host : "";
 }
 
-static bool is_on_datastore(const struct vf_vm *vm, const char *datastore)
+static bool is_on_datastore(const struct vf_vm *vm, const struct vf_vm_disk *like)
 {
     for (size_t i = 0; i < vm->n_disks; i++) {
-        if (same(vm->disks[i].datastore, datastore)) {
+        if (vf_datastore_has(like->datastore_moref, like->datastore, &vm->disks[i])) {
             return true;
         }
     }
@@ -84,16 +80,16 @@ static int fitness(const struct vf_vm *vm)
     return vm->power == VF_POWER_OFF && !vm->template ? 3 : vm->power == VF_POWER_ON ? 2 : 1;
 }
 
-/* The best of all that are on the host, or on the datastore, of VM `i`; NULL when a VM before it
- * was on the same. */
+/* The best of all that are on the host of VM `i`, or on the datastore of its disk `like`; NULL when
+ * a VM before it was on the same. */
 static const struct vf_vm *representative(const struct vf_probes *p, size_t i,
-                                          const char *datastore)
+                                          const struct vf_vm_disk *like)
 {
     const struct vf_vm *best = NULL;
     for (size_t j = 0; j < p->n_vms; j++) {
         const struct vf_vm *vm = &p->vms[j];
-        bool with = datastore ? is_on_datastore(vm, datastore)
-                              : strcmp(host_of(vm), host_of(&p->vms[i])) == 0;
+        bool with =
+            like ? is_on_datastore(vm, like) : strcmp(host_of(vm), host_of(&p->vms[i])) == 0;
         if (with && j < i) {
             return NULL;
         }
@@ -141,14 +137,14 @@ static void plan_datastores(struct plan *p, size_t i)
 {
     const struct vf_vm *vm = &p->probes.vms[i];
     for (size_t j = 0; j < vm->n_disks; j++) {
-        const char *datastore = vm->disks[j].datastore;
-        bool before = !datastore;
+        const struct vf_vm_disk *d = &vm->disks[j];
+        bool before = !d->datastore;
         for (size_t k = 0; k < j && !before; k++) {
-            before = same(vm->disks[k].datastore, datastore);
+            before = vf_datastore_has(d->datastore_moref, d->datastore, &vm->disks[k]);
         }
-        const struct vf_vm *best = before ? NULL : representative(&p->probes, i, datastore);
+        const struct vf_vm *best = before ? NULL : representative(&p->probes, i, d);
         if (best && fitness(best) && !is_snapshot_planned(p, best)) {
-            add_task(p, (struct task){.kind = TASK_HTTPS, .vm = best, .datastore = datastore});
+            add_task(p, (struct task){.kind = TASK_HTTPS, .vm = best, .like = d});
         }
     }
 }
@@ -209,7 +205,7 @@ static int run_task(void *opaque, size_t index, struct vf_error **err)
         vf_probe_nfc(p, t->vm, NULL, &t->seen);
         break;
     case TASK_HTTPS:
-        vf_probe_https(p, t->vm, t->datastore);
+        vf_probe_https(p, t->vm, t->like);
         break;
     case TASK_VDDK:
         vf_probe_vddk(p, t->vm, NULL);

@@ -16,6 +16,7 @@ static void add(const struct vf_probes *p, const struct vf_probe_of *of, struct 
     r.transport = of->transport;
     r.guessed = of->guessed;
     r.datastore = vf_xstrdup(of->datastore);
+    r.datastore_moref = vf_xstrdup(of->datastore_moref);
     r.object = vf_xstrdup(of->object);
     if (of->vm) {
         r.vm = vf_xstrdup(of->vm->name);

@@ -34,11 +34,12 @@ struct vf_probes {
 /* Whose attempt it is. */
 struct vf_probe_of {
     enum vf_transport_kind transport;
-    const struct vf_vm *vm; /* may be NULL */
-    const char *datastore;  /* may be NULL */
-    const char *object;     /* may be NULL */
-    bool guessed;           /* as of the result */
-    bool at_host;           /* a failure to reach something is one of `object` */
+    const struct vf_vm *vm;      /* may be NULL */
+    const char *datastore;       /* may be NULL */
+    const char *datastore_moref; /* may be NULL */
+    const char *object;          /* may be NULL */
+    bool guessed;                /* as of the result */
+    bool at_host;                /* a failure to reach something is one of `object` */
 };
 
 /* Each adds a result. Any thread. */
@@ -64,8 +65,10 @@ void vf_probe_host(const struct vf_probes *p, const struct vf_vm *vm, const stru
 void vf_probe_nfc(const struct vf_probes *p, const struct vf_vm *vm, const char *snapshot,
                   bool *ret_seen);
 
-/* A disk of the VM on that datastore, as a file. `vm` as it is; a running one may be refused. */
-void vf_probe_https(const struct vf_probes *p, const struct vf_vm *vm, const char *datastore);
+/* A disk of the VM, as a file, on the datastore that disk `like` of any VM is on. `vm` as it is; a
+ * running one may be refused. */
+void vf_probe_https(const struct vf_probes *p, const struct vf_vm *vm,
+                    const struct vf_vm_disk *like);
 
 /* The first disk by VMware's library; the VM is off, or `vm` is what the snapshot froze. */
 void vf_probe_vddk(const struct vf_probes *p, const struct vf_vm *vm, const char *snapshot);

@@ -85,11 +85,11 @@ static int read_disk(const struct vf_probes *p, const struct vf_vm *vm, const st
 }
 
 /* One whose content is a file: a delta's base is the file of another name. */
-static const struct vf_vm_disk *find_disk(const struct vf_vm *vm, const char *datastore)
+static const struct vf_vm_disk *find_disk(const struct vf_vm *vm, const struct vf_vm_disk *like)
 {
     for (size_t i = 0; i < vm->n_disks; i++) {
         const struct vf_vm_disk *d = &vm->disks[i];
-        if (d->datastore && strcmp(d->datastore, datastore) == 0 && d->file && !d->delta &&
+        if (vf_datastore_has(like->datastore_moref, like->datastore, d) && d->file && !d->delta &&
             !d->rdm && !d->encrypted) {
             return d;
         }
@@ -97,11 +97,15 @@ static const struct vf_vm_disk *find_disk(const struct vf_vm *vm, const char *da
     return NULL;
 }
 
-void vf_probe_https(const struct vf_probes *p, const struct vf_vm *vm, const char *datastore)
+void vf_probe_https(const struct vf_probes *p, const struct vf_vm *vm,
+                    const struct vf_vm_disk *like)
 {
-    const struct vf_probe_of of = {
-        .transport = VF_TRANSPORT_HTTPS, .vm = vm, .datastore = datastore, .object = datastore};
-    const struct vf_vm_disk *d = find_disk(vm, datastore);
+    const struct vf_probe_of of = {.transport = VF_TRANSPORT_HTTPS,
+                                   .vm = vm,
+                                   .datastore = like->datastore,
+                                   .datastore_moref = like->datastore_moref,
+                                   .object = like->datastore};
+    const struct vf_vm_disk *d = find_disk(vm, like);
     struct vf_error *e = NULL;
     double rate = 0;
     if (!d) {

@@ -10,10 +10,12 @@
 
 static void try_https(const struct vf_probes *p, const struct vf_vm *frozen)
 {
+    const struct vf_vm_disk *d = frozen->n_disks ? &frozen->disks[0] : NULL;
     const struct vf_probe_of of = {.transport = VF_TRANSPORT_HTTPS,
                                    .vm = frozen,
-                                   .datastore = frozen->n_disks ? frozen->disks[0].datastore : NULL,
-                                   .object = frozen->n_disks ? frozen->disks[0].datastore : NULL};
+                                   .datastore = d ? d->datastore : NULL,
+                                   .datastore_moref = d ? d->datastore_moref : NULL,
+                                   .object = d ? d->datastore : NULL};
     const struct vf_transport_env env = {
         .vs = p->vs, .reporter = p->reporter, .vm = frozen->name, .cancel = p->limit};
     struct vf_transport *t = vf_transport_https_new(&p->options->transport, &env);

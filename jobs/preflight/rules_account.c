@@ -7,11 +7,6 @@
 #include "jobs/preflight/looks.h"
 #include "jobs/preflight/rights.h"
 
-static bool same(const char *a, const char *b)
-{
-    return a && b && strcmp(a, b) == 0;
-}
-
 /* "Datastore.Browse on datastore "a", "b"": where it is missing, appended; false: nowhere. */
 static bool put_missing(const struct vf_check *c, const struct vf_right *r, struct vf_buf *b)
 {
@@ -26,11 +21,12 @@ static bool put_missing(const struct vf_check *c, const struct vf_right *r, stru
         return true;
     }
     for (size_t i = 0; i < vm->n_disks; i++) {
-        const char *name = vm->disks[i].datastore;
-        const struct vf_datastore *d = vf_datastore_find(s->datastores, s->n_datastores, name);
+        const struct vf_vm_disk *at = &vm->disks[i];
+        const char *name = at->datastore ? at->datastore : at->datastore_moref;
+        const struct vf_datastore *d = vf_datastore_find(s->datastores, s->n_datastores, at);
         bool before = false;
         for (size_t j = 0; j < i; j++) {
-            before |= same(vm->disks[j].datastore, name);
+            before |= vf_datastore_has(at->datastore_moref, at->datastore, &vm->disks[j]);
         }
         if (!d || before || vf_privileges_has(&s->privileges, d->moref, r->name)) {
             continue;

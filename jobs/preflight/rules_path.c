@@ -136,7 +136,7 @@ static bool is_on(const struct vf_vm *vm, const struct vf_probe_result *r)
         return same(vm->host_moref, r->host_moref) || same(vm->name, r->vm);
     }
     for (size_t i = 0; i < vm->n_disks; i++) {
-        if (same(vm->disks[i].datastore, r->datastore)) {
+        if (vf_datastore_has(r->datastore_moref, r->datastore, &vm->disks[i])) {
             return true;
         }
     }

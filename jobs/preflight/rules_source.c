@@ -212,30 +212,26 @@ static void check_ha(const struct vf_check *c)
 typedef void datastore_fn(const struct vf_check *c, const struct vf_datastore *d,
                           const char *object, uint64_t used_bytes);
 
-static bool same(const char *a, const char *b)
-{
-    return a && b && strcmp(a, b) == 0;
-}
-
 static void each_datastore(const struct vf_check *c, datastore_fn *fn)
 {
     const struct vf_source_facts *s = source_of(c);
     const struct vf_vm *vm = c->vm;
     for (size_t i = 0; s && i < vm->n_disks; i++) {
-        const char *name = vm->disks[i].datastore;
-        const struct vf_datastore *d = vf_datastore_find(s->datastores, s->n_datastores, name);
+        const struct vf_vm_disk *at = &vm->disks[i];
+        const struct vf_datastore *d = vf_datastore_find(s->datastores, s->n_datastores, at);
         bool before = false;
         uint64_t used = 0;
         for (size_t j = 0; j < vm->n_disks; j++) {
             const struct vf_vm_disk *disk = &vm->disks[j];
-            bool here = same(disk->datastore, name);
+            bool here = vf_datastore_has(at->datastore_moref, at->datastore, disk);
             before |= here && j < i;
             if (here) {
                 used += disk->used_bytes ? disk->used_bytes : disk->capacity_bytes;
             }
         }
         if (d && !before) {
-            char *vf_autofree object = vf_xasprintf("datastore \"%s\"", name);
+            char *vf_autofree object =
+                vf_xasprintf("datastore \"%s\"", d->name ? d->name : d->moref);
             fn(c, d, object, used);
         }
     }

@@ -38,12 +38,11 @@ static int forgive(struct vf_source_facts *f, const char *what, int rc, struct v
     return 0;
 }
 
-static bool is_used(const struct vf_vm *vms, size_t n, const char *datastore)
+static bool is_used(const struct vf_vm *vms, size_t n, const struct vf_datastore *d)
 {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < vms[i].n_disks; j++) {
-            const char *name = vms[i].disks[j].datastore;
-            if (name && strcmp(name, datastore) == 0) {
+            if (vf_datastore_has(d->moref, d->name, &vms[i].disks[j])) {
                 return true;
             }
         }
@@ -63,7 +62,7 @@ static size_t collect_entities(const struct vf_source_facts *f, const struct vf_
     }
     for (size_t i = 0; i < f->n_datastores; i++) {
         const struct vf_datastore *d = &f->datastores[i];
-        if (d->name && is_used(vms, n, d->name)) {
+        if (is_used(vms, n, d)) {
             entities[count++] = (struct vf_entity){VF_MO_DATASTORE, d->moref};
         }
     }

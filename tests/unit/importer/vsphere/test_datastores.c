@@ -56,14 +56,32 @@ static void test_datastores__are_sorted_and_found_by_name(void **state)
     assert_int_equal(list[0].capacity_bytes, 100);
     assert_int_equal(list[0].free_bytes, 0); /* what is no size is none */
     assert_true(list[0].accessible && !list[0].maintenance);
-    const struct vf_datastore *d = vf_datastore_find(list, n, "nfs tier 2");
+    struct vf_vm_disk disk = {.datastore = (char[]){"nfs tier 2"}};
+    const struct vf_datastore *d = vf_datastore_find(list, n, &disk);
     assert_string_equal(d->moref, "datastore-2");
     assert_int_equal(d->capacity_bytes, 4398046511104);
     assert_int_equal(d->free_bytes, 17);
     assert_true(!d->accessible && d->maintenance);
-    assert_null(vf_datastore_find(list, n, "other"));
-    assert_null(vf_datastore_find(list, n, NULL));
+    disk.datastore = (char[]){"other"};
+    assert_null(vf_datastore_find(list, n, &disk));
+    disk.datastore = NULL;
+    assert_null(vf_datastore_find(list, n, &disk));
     vf_datastores_free(list, n);
+}
+
+/* Each datacenter has one of the name. */
+static void test_datastores__of_one_name_are_told_apart_by_reference(void **state)
+{
+    struct vf_datastore list[] = {
+        {.moref = (char[]){"datastore-1"}, .name = (char[]){"datastore1"}},
+        {.moref = (char[]){"datastore-2"}, .name = (char[]){"datastore1"}},
+    };
+    struct vf_vm_disk disk = {.datastore = list[0].name, .datastore_moref = list[1].moref};
+    (void)state;
+    assert_ptr_equal(vf_datastore_find(list, 2, &disk), &list[1]);
+    assert_null(vf_datastore_find(list, 1, &disk)); /* the account does not see it */
+    assert_false(vf_datastore_has("datastore-1", "datastore1", &disk));
+    assert_true(vf_datastore_has(NULL, "datastore1", &disk));
 }
 
 static void test_datastores__of_an_empty_inventory_are_none(void **state)
@@ -91,6 +109,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_datastores__are_sorted_and_found_by_name),
+        cmocka_unit_test(test_datastores__of_one_name_are_told_apart_by_reference),
         cmocka_unit_test(test_datastores__of_an_empty_inventory_are_none),
         cmocka_unit_test(test_datastores__refused_is_auth),
     };

@@ -98,6 +98,7 @@ static void test_vm_draft__disk_flags(void **state)
     assert_string_equal(a->label, "Hard disk 2000");
     assert_string_equal(a->file, "[ds 1] a/a.vmdk");
     assert_string_equal(a->datastore, "ds 1");
+    assert_string_equal(a->datastore_moref, "datastore-1");
     assert_string_equal(a->uuid, "6000C29a-5e1f");
     assert_string_equal(a->change_id, "52 de c0/81");
     assert_string_equal(a->mode, "persistent");

@@ -177,6 +177,14 @@ static void other_datastore_away(struct check_world *w)
     vf_replace_string(&w->facts.source.datastores[0].name, "slow");
 }
 
+/* Of the same name, in another datacenter. */
+static void namesake_away(struct check_world *w)
+{
+    datastore_away(w);
+    w->vms[0].disks[0].datastore_moref = vf_xstrdup("datastore-2");
+    w->vms[1].disks[0].datastore_moref = vf_xstrdup("datastore-2");
+}
+
 static void datastore_in_maintenance(struct check_world *w)
 {
     source(w)->datastores[0].maintenance = true;
@@ -209,6 +217,7 @@ static const struct check_case cases[] = {
     {"cluster.ha", VF_INFORMATION, "(1 VM)", ha, ha_elsewhere},
     {"datastore.inaccessible", VF_CRITICAL, "datastore \"fast\"", datastore_away,
      other_datastore_away},
+    {"datastore.inaccessible", VF_CRITICAL, "datastore \"fast\"", datastore_away, namesake_away},
     {"datastore.maintenance", VF_WARNING, "datastore \"fast\"", datastore_in_maintenance, fine},
     {"datastore.space", VF_WARNING, "99.0 GiB of 1000 GiB are free (9 %)", little_space,
      little_space_off},
