@@ -208,7 +208,7 @@ static const struct check_case cases[] = {
     {"source.old-version", VF_WARNING, "version 6.0 of the API", api_6_0, api_6_5},
     {"source.snapshot-export", VF_CRITICAL, "5.1", api_5_1, api_5_1_off},
     {"source.esxi", VF_INFORMATION, "ESXi", esxi, fine},
-    {"source.free-licence", VF_WARNING, "free licence", free_licence, free_licence_off},
+    {"source.free-licence", VF_CRITICAL, "free licence", free_licence, free_licence_off},
     {"host.disconnected", VF_CRITICAL, "host \"esx1.example\"", host_away, other_host_away},
     {"host.maintenance", VF_WARNING, "host \"esx1.example\"", host_in_maintenance,
      other_host_in_maintenance},
