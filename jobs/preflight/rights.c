@@ -26,6 +26,7 @@ const struct vf_right vf_rights[] = {
     {.name = "Datastore.Browse", .on_datastore = true, .transport = VF_TRANSPORT_HTTPS},
     {.name = "Datastore.FileManagement", .on_datastore = true, .transport = VF_TRANSPORT_HTTPS},
     {.name = GET_FILES, .transport = VF_TRANSPORT_VDDK},
+    {.name = READ_RANDOM, .transport = VF_TRANSPORT_VDDK},
     {.name = "Global.DisableMethods", .transport = VF_TRANSPORT_VDDK},
     {.name = "Global.EnableMethods", .transport = VF_TRANSPORT_VDDK},
     {.name = NULL},

@@ -69,13 +69,23 @@ static size_t collect_entities(const struct vf_source_facts *f, const struct vf_
     return count;
 }
 
-/* All that any of the VMs needs. */
+static bool is_among(const char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All that any of the VMs needs, each once. */
 static void collect_names(const struct vf_check_options *options, const struct vf_vm *vms, size_t n,
                           const char **names)
 {
     size_t count = 0;
     for (const struct vf_right *r = vf_rights; r->name; r++) {
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n && !is_among(names, count, r->name); i++) {
             if (vf_right_needed(r, options, &vms[i]) != VF_RIGHT_NONE) {
                 names[count++] = r->name;
                 break;

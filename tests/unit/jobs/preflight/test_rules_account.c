@@ -87,6 +87,24 @@ static void no_browsing_cold(struct check_world *w)
     take(w, "datastore-1", "Datastore.Browse");
 }
 
+static void by_vddk(struct check_world *w)
+{
+    w->check.warm = true;
+    w->check.transport.kind = VF_TRANSPORT_VDDK;
+}
+
+static void no_random_read(struct check_world *w)
+{
+    take(w, "vm-web01", "VirtualMachine.Provisioning.DiskRandomRead");
+    by_vddk(w);
+}
+
+static void no_random_read_nfc(struct check_world *w)
+{
+    no_random_read(w);
+    w->check.transport.kind = VF_TRANSPORT_NFC;
+}
+
 static const struct check_case cases[] = {
     {"account.privilege", VF_CRITICAL,
      "VirtualMachine.State.CreateSnapshot, VirtualMachine.State.RemoveSnapshot", no_snapshots,
@@ -95,6 +113,9 @@ static const struct check_case cases[] = {
     {"account.privilege-useful", VF_WARNING, "stay off", no_power_on, no_power_on_cold},
     {"account.privilege-transport", VF_CRITICAL, "nfc the account lacks VApp.Export", no_export,
      no_browsing_cold},
+    {"account.privilege-transport", VF_CRITICAL,
+     "vddk the account lacks VirtualMachine.Provisioning.DiskRandomRead", no_random_read,
+     no_random_read_nfc},
 };
 
 static void test_rules_account__each_trips_where_it_is_so_and_only_there(void **state)
