@@ -12,6 +12,9 @@
 #define POWER_OFF       "VirtualMachine.Interact.PowerOff"
 #define POWER_ON        "VirtualMachine.Interact.PowerOn"
 
+/* Of VixDiskLib_PrepareForAccess, which reading goes without. */
+#define NOT_MOVED "VMware's library cannot keep vSphere from moving the VM while it reads"
+
 const struct vf_right vf_rights[] = {
     {.name = CREATE_SNAPSHOT},
     {.name = REMOVE_SNAPSHOT},
@@ -27,8 +30,8 @@ const struct vf_right vf_rights[] = {
     {.name = "Datastore.FileManagement", .on_datastore = true, .transport = VF_TRANSPORT_HTTPS},
     {.name = GET_FILES, .transport = VF_TRANSPORT_VDDK},
     {.name = READ_RANDOM, .transport = VF_TRANSPORT_VDDK},
-    {.name = "Global.DisableMethods", .transport = VF_TRANSPORT_VDDK},
-    {.name = "Global.EnableMethods", .transport = VF_TRANSPORT_VDDK},
+    {.name = "Global.DisableMethods", .transport = VF_TRANSPORT_VDDK, .loss = NOT_MOVED},
+    {.name = "Global.EnableMethods", .transport = VF_TRANSPORT_VDDK, .loss = NOT_MOVED},
     {.name = NULL},
 };
 
@@ -58,7 +61,9 @@ enum vf_right_need vf_right_needed(const struct vf_right *r, const struct vf_che
 {
     bool running = vm->power == VF_POWER_ON;
     if (r->transport != VF_TRANSPORT_AUTO) {
-        return vf_check_may_use(options, r->transport) ? VF_RIGHT_TRANSPORT : VF_RIGHT_NONE;
+        return !vf_check_may_use(options, r->transport) ? VF_RIGHT_NONE
+               : r->loss                                ? VF_RIGHT_USEFUL
+                                                        : VF_RIGHT_TRANSPORT;
     }
     if (is(r, CREATE_SNAPSHOT) || is(r, REMOVE_SNAPSHOT)) {
         return options->warm || running ? VF_RIGHT_MUST : VF_RIGHT_NONE;

@@ -23,7 +23,8 @@ enum vf_right_need {
 struct vf_right {
     const char *name;                 /* "VApp.Export" */
     bool on_datastore;                /* else on the VM */
-    enum vf_transport_kind transport; /* of VF_RIGHT_TRANSPORT; else AUTO */
+    enum vf_transport_kind transport; /* that alone needs it, or with a loss has a use for it; AUTO:
+                                         whatever the transport */
     const char *loss;                 /* of VF_RIGHT_USEFUL: what is lost */
 };
 

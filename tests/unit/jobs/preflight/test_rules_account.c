@@ -105,6 +105,19 @@ static void no_random_read_nfc(struct check_world *w)
     w->check.transport.kind = VF_TRANSPORT_NFC;
 }
 
+static void no_methods(struct check_world *w)
+{
+    take(w, "vm-web01", "Global.DisableMethods");
+    take(w, "vm-web01", "Global.EnableMethods");
+    by_vddk(w);
+}
+
+static void no_methods_nfc(struct check_world *w)
+{
+    no_methods(w);
+    w->check.transport.kind = VF_TRANSPORT_NFC;
+}
+
 static const struct check_case cases[] = {
     {"account.privilege", VF_CRITICAL,
      "VirtualMachine.State.CreateSnapshot, VirtualMachine.State.RemoveSnapshot", no_snapshots,
@@ -116,6 +129,9 @@ static const struct check_case cases[] = {
     {"account.privilege-transport", VF_CRITICAL,
      "vddk the account lacks VirtualMachine.Provisioning.DiskRandomRead", no_random_read,
      no_random_read_nfc},
+    {"account.privilege-transport", VF_CRITICAL, "DiskRandomRead", no_random_read, no_methods},
+    {"account.privilege-useful", VF_WARNING, "lacks Global.DisableMethods: VMware's library",
+     no_methods, no_methods_nfc},
 };
 
 static void test_rules_account__each_trips_where_it_is_so_and_only_there(void **state)
