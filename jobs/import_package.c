@@ -290,6 +290,10 @@ int vf_import_vmdk(struct vf_import *im, struct vf_error **err)
 
     im->source = is_url(path) ? public_url(path) : vf_xstrdup(path);
     describe_vmdk(im, &vm);
+    if (!vf_mapping_copies_disk(im->options->mapping, &vm, 0)) {
+        vf_vm_release(&vm);
+        return vf_error_set(err, VF_INVALID, "the mapping leaves out the only disk there is");
+    }
     if (!is_url(path) && strcmp(path, "-") != 0) {
         rc = vf_probe_file(path, &kind, &e);
     }

@@ -184,11 +184,14 @@ static int compare_drafts(const void *pa, const void *pb)
     return c ? c : strcmp(a->moref, b->moref);
 }
 
+/* Nobody waits longer for what may be missing: the caller may be in the midst of a cutover. */
+#define EXTRA_DEADLINE_MS 15000u
+
 static int add_tags(struct vf_vsphere *vs, struct vf_vm **vms, size_t n, bool must,
                     struct vf_vm_notes *notes, struct vf_error **err)
 {
     struct vf_error *e = NULL;
-    int rc = vf_tags_fetch(vs, vms, n, &e);
+    int rc = vf_tags_fetch(vs, vms, n, must ? 0 : EXTRA_DEADLINE_MS, &e);
     if (rc == 0 || must || rc == VF_CANCELLED) {
         vf_error_move(err, &e);
         return rc;

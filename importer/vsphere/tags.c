@@ -28,8 +28,9 @@ struct labels {
 
 struct rest {
     struct vf_vsphere *vs;
-    bool api;      /* /api, whose answers are not wrapped into {"value": ...} */
-    char *session; /* "vmware-api-session-id: ..."; NULL before login; secret */
+    unsigned deadline_ms; /* of a call, and of repeating it */
+    bool api;             /* /api, whose answers are not wrapped into {"value": ...} */
+    char *session;        /* "vmware-api-session-id: ..."; NULL before login; secret */
     struct labels tags, categories;
 };
 
@@ -76,9 +77,10 @@ static int rest_call(struct rest *r, const char *path, const char *auth, const c
                                   .headers = headers,
                                   .body = body,
                                   .body_len = body ? strlen(body) : 0,
-                                  .timeout_ms = REST_TIMEOUT_MS};
+                                  .timeout_ms = r->deadline_ms < REST_TIMEOUT_MS ? r->deadline_ms
+                                                                                 : REST_TIMEOUT_MS};
     struct vf_retry retry;
-    vf_session_retry_init(r->vs, r->vs->retry_deadline_ms, false, &retry);
+    vf_session_retry_init(r->vs, r->deadline_ms, false, &retry);
     for (;;) {
         struct vf_error *e = NULL;
         struct vf_http_response resp = {0};
@@ -321,12 +323,13 @@ static int fetch_batch(struct rest *r, struct vf_vm *const *vms, size_t n, struc
     return rc;
 }
 
-int vf_tags_fetch(struct vf_vsphere *vs, struct vf_vm *const *vms, size_t n, struct vf_error **err)
+int vf_tags_fetch(struct vf_vsphere *vs, struct vf_vm *const *vms, size_t n, unsigned deadline_ms,
+                  struct vf_error **err)
 {
     if (vs->esxi) {
         return vf_error_set(err, VF_UNSUPPORTED, "an ESXi host has no tags; vCenter has");
     }
-    struct rest r = {.vs = vs};
+    struct rest r = {.vs = vs, .deadline_ms = deadline_ms ? deadline_ms : vs->retry_deadline_ms};
     int rc = rest_login(&r, err);
     for (size_t i = 0; i < n && rc == 0; i += BATCH) {
         rc = fetch_batch(&r, vms + i, n - i < BATCH ? n - i : BATCH, err);

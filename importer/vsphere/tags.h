@@ -10,7 +10,9 @@
 #include "importer/vsphere/vsphere.h"
 
 /* Fill vm.tags ("category/name", sorted) of those VMs: one call for each 500 of them, one for each
- * tag and category in use. VF_UNSUPPORTED on ESXi. */
-int vf_tags_fetch(struct vf_vsphere *vs, struct vf_vm *const *vms, size_t n, struct vf_error **err);
+ * tag and category in use. A service that is in trouble is asked again for deadline_ms; 0: as
+ * vSphere itself is. VF_UNSUPPORTED on ESXi. */
+int vf_tags_fetch(struct vf_vsphere *vs, struct vf_vm *const *vms, size_t n, unsigned deadline_ms,
+                  struct vf_error **err);
 
 #endif

@@ -98,7 +98,7 @@ static int run(struct rest *r, struct vf_vm *vms, struct vf_error **err)
     struct vf_test_soap *s = vf_test_soap_start(NULL, r);
     vf_test_soap_set_rest(s, handle_rest);
     struct vf_vsphere *vs = vf_test_soap_login(s, NULL);
-    int rc = vf_tags_fetch(vs, list, N_VMS, err);
+    int rc = vf_tags_fetch(vs, list, N_VMS, 0, err);
     vf_vsphere_free(vs);
     vf_test_soap_stop(s);
     return rc;
