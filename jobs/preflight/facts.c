@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "importer/base/mem.h"
+#include "jobs/preflight/folder_facts.h"
 #include "jobs/preflight/path_facts.h"
 #include "jobs/preflight/source_facts.h"
 
@@ -105,6 +106,7 @@ void vf_facts_release(struct vf_facts *f)
     free(f->disk_files.items);
     vf_source_facts_release(&f->source);
     vf_path_facts_release(&f->path);
+    vf_folder_facts_release(&f->folder);
     vf_kubevirt_facts_release(&f->kubevirt);
     vf_target_facts_release(&f->target);
     *f = (struct vf_facts){0};

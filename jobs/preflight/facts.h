@@ -98,6 +98,15 @@ struct vf_fact_keys {
     size_t n_items;
 };
 
+/* Of the folder that is the target. */
+struct vf_folder_facts {
+    bool known;
+    char *path;
+    char *trouble; /* why nothing can be written there; NULL: it can */
+    bool has_free;
+    uint64_t free_bytes; /* for this user, with what an earlier run left unfinished there */
+};
+
 struct vf_facts {
     const struct vf_vm *vms; /* borrowed */
     size_t n_vms;
@@ -106,6 +115,7 @@ struct vf_facts {
     struct vf_fact_keys macs, disk_files; /* of all VMs, by vf_facts_index */
     struct vf_source_facts source;
     struct vf_path_facts path;
+    struct vf_folder_facts folder;
     bool has_target; /* a cluster was asked; false: dir, or it could not be reached */
     struct vf_kubevirt_facts kubevirt;
     struct vf_target_facts target;

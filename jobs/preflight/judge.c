@@ -38,10 +38,15 @@ static struct vf_check check_of(const struct vf_judge *j, const struct vf_rule *
                              .rule = rule};
 }
 
+static bool is_known(const struct vf_judge *j, const struct vf_rule *rule)
+{
+    return rule->folder ? j->facts->folder.known
+                        : rule->area != VF_AREA_TARGET || j->facts->has_target;
+}
+
 static bool is_judged(const struct vf_judge *j, const struct vf_rule *rule, bool once)
 {
-    return rule->check && rule->once == once && !is_listed(j->skip, rule->id) &&
-           (rule->area != VF_AREA_TARGET || j->facts->has_target);
+    return rule->check && rule->once == once && !is_listed(j->skip, rule->id) && is_known(j, rule);
 }
 
 void vf_judge_found(const struct vf_judge *j, const char *id, const char *action, const char *fmt,

@@ -7,6 +7,7 @@
 #include "importer/base/mem.h"
 #include "jobs/find_vm.h"
 #include "jobs/preflight/estimate.h"
+#include "jobs/preflight/folder_facts.h"
 #include "jobs/preflight/judge.h"
 #include "jobs/preflight/path_facts.h"
 #include "jobs/preflight/source_facts.h"
@@ -258,6 +259,10 @@ static int look_at(struct look *l, const struct vf_preflight_options *o, struct 
     }
     p->facts.vms = p->vms;
     p->facts.n_vms = p->n_vms;
+    if (rc == 0 && o->check.import->target == VF_TO_DIR) {
+        /* Not before a copy, which has opened the folder, and sees to its space by itself. */
+        vf_folder_facts_get(o->check.import->to_path, &p->facts.folder);
+    }
     if (rc == 0) {
         rc = open_cluster(l, p, err);
     }

@@ -66,6 +66,7 @@ struct vf_rule {
     const char *looks_at; /* "backing of each disk" */
     const char *message;  /* for documentation: what it means, one sentence without a full stop */
     const char *action;   /* what to do */
+    bool folder;          /* of a target that is one, and not of a cluster */
     bool once;            /* of the source or target as a whole, not of each VM */
     bool blind; /* judged also of a VM of which nothing but its state is known; others are not */
     void (*check)(const struct vf_check *c); /* NULL: found by the mapping's concerns, or by whoever
@@ -80,7 +81,7 @@ const struct vf_rule *vf_rule_find(const char *id); /* NULL: there is none */
 extern const struct vf_rule vf_rules_vm[], vf_rules_tracking[], vf_rules_machine[], vf_rules_disk[],
     vf_rules_guest[], vf_rules_network[], vf_rules_mapping[], vf_rules_source[], vf_rules_account[],
     vf_rules_path[], vf_rules_target[], vf_rules_look[], vf_rules_name[], vf_rules_kubevirt[],
-    vf_rules_storage[], vf_rules_quota[], vf_rules_node[];
+    vf_rules_storage[], vf_rules_quota[], vf_rules_node[], vf_rules_dir[];
 
 /* Add a finding of c->rule with its severity. `object` may be NULL; copied. */
 void vf_found(const struct vf_check *c, const char *object, const char *fmt, ...)

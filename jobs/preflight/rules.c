@@ -8,12 +8,25 @@
 #define MAX_RULES 512u
 
 static const struct vf_rule *const parts[] = {
-    vf_rules_vm,      vf_rules_tracking, vf_rules_machine,
-    vf_rules_disk,    vf_rules_guest,    vf_rules_network,
-    vf_rules_look,    vf_rules_mapping,  vf_rules_source,
-    vf_rules_account, vf_rules_path,     vf_rules_target,
-    vf_rules_name,    vf_rules_kubevirt, vf_rules_storage,
-    vf_rules_quota,   vf_rules_node,     NULL,
+    vf_rules_vm,
+    vf_rules_tracking,
+    vf_rules_machine,
+    vf_rules_disk,
+    vf_rules_guest,
+    vf_rules_network,
+    vf_rules_look,
+    vf_rules_mapping,
+    vf_rules_source,
+    vf_rules_account,
+    vf_rules_path,
+    vf_rules_target,
+    vf_rules_name,
+    vf_rules_kubevirt,
+    vf_rules_storage,
+    vf_rules_quota,
+    vf_rules_node,
+    vf_rules_dir,
+    NULL,
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
