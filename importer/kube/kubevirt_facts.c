@@ -14,6 +14,7 @@
 
 #define DEFAULT_HOTPLUG_RATIO    4
 #define DEFAULT_ALLOCATION_RATIO 10
+#define DEFAULT_OVERCOMMIT       100
 #define MAX_RATIO                10000
 
 /* As a number that versions compare by. */
@@ -175,6 +176,7 @@ static void read_object(struct vf_kubevirt_facts *f, const cJSON *kubevirt)
     read_names(vf_json_array(developer, "disabledFeatureGates"), &f->disabled_gates,
                &f->n_disabled_gates);
     f->cpu_allocation_ratio = read_ratio(developer, "cpuAllocationRatio", DEFAULT_ALLOCATION_RATIO);
+    f->memory_overcommit = read_ratio(developer, "memoryOvercommit", DEFAULT_OVERCOMMIT);
     f->max_hotplug_ratio = read_ratio(vf_json_object(config, "liveUpdateConfiguration"),
                                       "maxHotplugRatio", DEFAULT_HOTPLUG_RATIO);
     /* Of a version that is not told, as of the newest. */

@@ -26,6 +26,7 @@ struct vf_kubevirt_facts {
     bool live_update;              /* vmRolloutStrategy, by the version's default */
     unsigned max_hotplug_ratio;    /* 4 unless told */
     unsigned cpu_allocation_ratio; /* 10 unless told */
+    unsigned memory_overcommit; /* percent of what is requested that a guest has; 100 unless told */
     bool permit_bridge_on_pod_network;
     bool seccomp_profile;            /* its VMs' pods are given one */
     bool persistent_reservation;     /* configured, or its gate */

@@ -6,6 +6,7 @@
 #include "converters/vm/names.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
+#include "importer/kube/quantity.h"
 #include "importer/kube/resources.h"
 #include "jobs/preflight/target_facts.h"
 
@@ -70,6 +71,61 @@ static bool is_set(const char *s)
     return s && *s;
 }
 
+/* What KubeVirt requests for the guest's memory where the manifest says nothing (v1.8,
+ * pkg/defaults). */
+static uint64_t overcommit(const struct vf_check *c, uint64_t bytes)
+{
+    unsigned percent = c->facts->kubevirt.memory_overcommit;
+    uint64_t hundredfold;
+    if (!percent) {
+        return bytes;
+    }
+    return __builtin_mul_overflow(bytes, (uint64_t)100, &hundredfold) ? bytes / percent * 100
+                                                                      : hundredfold / percent;
+}
+
+/* A manifest's requests go before what KubeVirt reckons. */
+static void read_requests(const struct vf_check *c, struct vf_target_demand *ret)
+{
+    const cJSON *resources = vf_json_object(vf_target_domain(c), "resources");
+    const cJSON *requests = vf_json_object(resources, "requests");
+    const char *memory = vf_json_string(requests, "memory"), *cpu = vf_json_string(requests, "cpu");
+    uint64_t amount;
+    if (memory && vf_kube_parse_bytes(memory, &amount) && amount) {
+        ret->request_bytes = amount;
+    }
+    if (cpu && !ret->dedicated && vf_kube_parse_millis(cpu, &amount) && amount) {
+        ret->cpu_millis = amount;
+    }
+}
+
+/* Rules of all VMs together have no manifests at hand: they are built where they may request
+ * anything. One that cannot be is told by the VM's own rules. */
+static void find_requests(const struct vf_check *c, const struct vf_vm *vm,
+                          struct vf_target_demand *ret)
+{
+    const struct vf_mapping *m = c->options->import->mapping;
+    struct vf_check own = *c;
+    struct vf_manifests built = {0};
+    if (c->vm == vm && c->manifests) {
+        read_requests(c, ret);
+        return;
+    }
+    if (!m || (m->resources != VF_RESOURCES_SOURCE && !m->template_text && !m->n_os_templates)) {
+        return;
+    }
+    const struct vf_manifest_options mo = {.mapping = m,
+                                           .os_table = c->facts->os_table,
+                                           .namespace_name = c->facts->target.ns,
+                                           .handover = VF_HANDOVER_CLAIM,
+                                           .vm_only = true};
+    if (vf_manifests_build(vm, &mo, &built, NULL) == 0) {
+        own.manifests = &built;
+        read_requests(&own, ret);
+    }
+    vf_manifests_release(&built);
+}
+
 void vf_target_demand(const struct vf_check *c, const struct vf_vm *vm,
                       struct vf_target_demand *ret)
 {
@@ -82,6 +138,7 @@ void vf_target_demand(const struct vf_check *c, const struct vf_vm *vm,
         .known = !(m && is_set(m->instancetype)) && vm->cpus && vm->memory_bytes,
         .cpus = vm->cpus,
         .memory_bytes = vm->memory_bytes,
+        .request_bytes = overcommit(c, vm->memory_bytes),
         .dedicated = dedicated,
         .hugepages = m && is_set(m->hugepages) ? m->hugepages : NULL,
         .state_claim = tpm || efi,
@@ -93,6 +150,14 @@ void vf_target_demand(const struct vf_check *c, const struct vf_vm *vm,
     ret->overhead_bytes = vm->memory_bytes / PAGE_TABLES + LAUNCHER_BYTES +
                           CPU_BYTES * ((uint64_t)vm->cpus + 1) + VIDEO_BYTES +
                           (tpm ? TPM_BYTES : 0) + (dedicated ? DEDICATED_BYTES : 0);
+    if (ret->known) {
+        find_requests(c, vm, ret);
+    }
+}
+
+uint64_t vf_target_pod_bytes(const struct vf_target_demand *d)
+{
+    return d->hugepages ? d->overhead_bytes : vf_target_add(d->overhead_bytes, d->request_bytes);
 }
 
 const cJSON *vf_target_machine(const struct vf_check *c)

@@ -38,6 +38,7 @@ struct vf_target_demand {
     bool known; /* false: an instancetype or a template decides */
     uint32_t cpus;
     uint64_t memory_bytes;   /* of the guest */
+    uint64_t request_bytes;  /* of it, that are set aside for it on a node */
     uint64_t overhead_bytes; /* of what KubeVirt runs it in */
     uint64_t cpu_millis;     /* requested of a node */
     bool dedicated;
@@ -47,6 +48,8 @@ struct vf_target_demand {
 /* By KubeVirt's own formula (v1.8, pkg/hypervisor/kvm, GetMemoryOverhead). */
 void vf_target_demand(const struct vf_check *c, const struct vf_vm *vm,
                       struct vf_target_demand *ret);
+/* Requested of a node, besides hugepages. */
+uint64_t vf_target_pod_bytes(const struct vf_target_demand *d);
 
 /* --- its manifest ---- */
 

@@ -43,15 +43,9 @@ static uint64_t hugepages_of(const struct vf_target_node *n, const struct vf_tar
     return strcmp(d->hugepages, "1Gi") == 0 ? n->hugepages_1g_bytes : n->hugepages_2m_bytes;
 }
 
-/* Memory in hugepages is none of the rest. */
-static uint64_t memory_of(const struct vf_target_demand *d)
-{
-    return d->overhead_bytes + (d->hugepages ? 0 : d->memory_bytes);
-}
-
 static bool is_large_enough(const struct vf_target_node *n, const struct vf_target_demand *d)
 {
-    return n->memory_bytes >= memory_of(d) && n->cpu_millis >= d->cpu_millis;
+    return n->memory_bytes >= vf_target_pod_bytes(d) && n->cpu_millis >= d->cpu_millis;
 }
 
 static bool has_hugepages(const struct vf_target_node *n, const struct vf_target_demand *d)
@@ -103,8 +97,8 @@ static void found_too_small(const struct vf_check *c, const struct vf_target_dem
                 "the VM needs %s of memory and %" PRIu64 ".%03" PRIu64
                 " CPUs of one node, with what "
                 "KubeVirt takes itself; the most that any has is %s, and %" PRIu64 ".%03" PRIu64,
-                vf_text_bytes(need, memory_of(d)), d->cpu_millis / 1000, d->cpu_millis % 1000,
-                vf_text_bytes(have, memory), cpu / 1000, cpu % 1000);
+                vf_text_bytes(need, vf_target_pod_bytes(d)), d->cpu_millis / 1000,
+                d->cpu_millis % 1000, vf_text_bytes(have, memory), cpu / 1000, cpu % 1000);
 }
 
 static void check_too_small(const struct vf_check *c)

@@ -111,7 +111,7 @@ static const struct {
 
 static uint64_t demand_of(const struct vf_target_demand *d, enum compute what)
 {
-    uint64_t memory = d->overhead_bytes + (d->hugepages ? 0 : d->memory_bytes);
+    uint64_t memory = vf_target_pod_bytes(d);
     switch (what) {
     case REQUESTED_CPU:
         return d->cpu_millis;

@@ -105,7 +105,8 @@ static void test_kubevirt_facts__all_is_read(void **state)
               VF_TEST_LIST(
                   "{\"spec\":{\"configuration\":{\"developerConfiguration\":{\"featureGates\":["
                   "\"Snapshot\",7,\"PersistentReservation\"],\"disabledFeatureGates\":[\"X\"],"
-                  "\"cpuAllocationRatio\":4},\"vmRolloutStrategy\":\"Stage\","
+                  "\"cpuAllocationRatio\":4,\"memoryOvercommit\":150},\"vmRolloutStrategy\":"
+                  "\"Stage\","
                   "\"liveUpdateConfiguration\":{\"maxHotplugRatio\":2},\"network\":{"
                   "\"permitBridgeInterfaceOnPodNetwork\":false},\"vmStateStorageClass\":\"nfs\","
                   "\"evictionStrategy\":\"LiveMigrate\",\"seccompConfiguration\":{"
@@ -125,6 +126,7 @@ static void test_kubevirt_facts__all_is_read(void **state)
     assert_false(f.live_update);
     assert_int_equal(f.max_hotplug_ratio, 2);
     assert_int_equal(f.cpu_allocation_ratio, 4);
+    assert_int_equal(f.memory_overcommit, 150);
     assert_false(f.permit_bridge_on_pod_network);
     assert_true(f.persistent_reservation);
     assert_true(f.seccomp_profile);

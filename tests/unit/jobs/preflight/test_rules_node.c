@@ -123,9 +123,19 @@ static void amd(struct check_world *w)
     w->facts.target.nodes[0].svm = true;
 }
 
+static void little_now(struct check_world *w)
+{
+    w->facts.target.nodes[0].memory_bytes = 4 * GIB;
+}
+
+#define REQUEST(text) "{\"domain\":{\"resources\":{\"requests\":{" text "}}}}"
 #define FEATURE(text) "{\"domain\":{\"cpu\":{\"features\":[{" text "}]}}}"
 
 static const struct check_manifest_case manifests[] = {
+    {"node.too-small", VF_WARNING, "4.2 GiB", "{}", REQUEST("\"memory\":\"1Gi\""), little_now,
+     little_now},
+    {"node.too-small", VF_WARNING, "17.000 CPUs", REQUEST("\"cpu\":\"17\""),
+     REQUEST("\"cpu\":\"16\""), NULL, NULL},
     {"node.nested", VF_WARNING, "VMs of its own",
      FEATURE("\"name\":\"vmx\",\"policy\":\"optional\""), NULL, no_nesting, amd},
     {"node.nested", VF_CRITICAL, "requires", FEATURE("\"name\":\"svm\",\"policy\":\"require\""),

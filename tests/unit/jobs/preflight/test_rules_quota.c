@@ -80,6 +80,46 @@ static void cpu_of_instancetype(struct check_world *w)
     w->mapping.instancetype = vf_xstrdup("u1.small");
 }
 
+static void memory_overcommitted(struct check_world *w)
+{
+    memory(w);
+    w->facts.kubevirt.memory_overcommit = 150;
+}
+
+static void reserve(struct check_world *w)
+{
+    w->mapping.resources = VF_RESOURCES_SOURCE;
+    for (size_t i = 0; i < CHECK_WORLD_VMS; i++) {
+        w->vms[i].host_cpu_mhz = 2000;
+        w->vms[i].cpu_allocation.reservation = 1000;
+        w->vms[i].memory_allocation.reservation = GIB;
+    }
+}
+
+static void memory_reserved(struct check_world *w)
+{
+    set(w, "requests.memory", 3 * GIB);
+    reserve(w);
+}
+
+static void memory_not_reserved(struct check_world *w)
+{
+    memory_reserved(w);
+    w->mapping.resources = VF_RESOURCES_CLUSTER;
+}
+
+static void cpu_reserved(struct check_world *w)
+{
+    set(w, "requests.cpu", 999);
+    reserve(w);
+}
+
+static void cpu_not_reserved(struct check_world *w)
+{
+    cpu_reserved(w);
+    w->mapping.resources = VF_RESOURCES_CLUSTER;
+}
+
 static void overspent(struct check_world *w)
 {
     check_cluster_init(w);
@@ -118,6 +158,9 @@ static const struct check_case cases[] = {
     {"quota.compute", VF_WARNING, "requests.memory", memory, memory_fits},
     {"quota.compute", VF_WARNING, "limits.memory", memory_limits, memory_limits_fit},
     {"quota.compute", VF_WARNING, "pods", pods, pods_fit},
+    {"quota.compute", VF_WARNING, "8.5 GiB", memory, memory_overcommitted},
+    {"quota.compute", VF_WARNING, "8.5 GiB", memory_not_reserved, memory_reserved},
+    {"quota.compute", VF_WARNING, "need 1.000", cpu_reserved, cpu_not_reserved},
     {"quota.objects", VF_CRITICAL, "virtualmachines", machines, machines_fit},
     {"quota.objects", VF_CRITICAL, "datavolumes", volumes, unrelated},
     {"quota.memory-limit", VF_WARNING, "LimitRange", memory_limit, memory_limit_above},
