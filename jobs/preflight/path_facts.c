@@ -100,6 +100,31 @@ static const struct vf_vm *representative(const struct vf_probes *p, size_t i,
     return best;
 }
 
+/* A snapshot is exported another way than a VM that is off: of the host's VMs that run, the first
+ * that is fit for it. */
+static void plan_snapshot(struct plan *p, const struct vf_vm *like)
+{
+    const struct vf_vm *unfit = NULL;
+    for (size_t i = 0; i < p->probes.n_vms; i++) {
+        const struct vf_vm *vm = &p->probes.vms[i];
+        if (vm->power != VF_POWER_ON || strcmp(host_of(vm), host_of(like)) != 0) {
+            continue;
+        }
+        if (fitness(vm)) {
+            add_task(p, (struct task){.kind = TASK_SNAPSHOT, .vm = vm});
+            return;
+        }
+        unfit = unfit ? unfit : vm;
+    }
+    if (unfit) {
+        const struct vf_probe_of of = {.transport = VF_TRANSPORT_NFC, .vm = unfit};
+        vf_probe_not_tried(&p->probes, &of,
+                           "of the VMs of the host that run none has disks and can be reached, to "
+                           "take a snapshot of",
+                           NULL);
+    }
+}
+
 static void plan_host(struct plan *p, const struct vf_vm *vm)
 {
     const struct vf_check_options *o = p->probes.options;
@@ -112,8 +137,8 @@ static void plan_host(struct plan *p, const struct vf_vm *vm)
     if (fit == 3 && use_vddk) {
         add_task(p, (struct task){.kind = TASK_VDDK, .vm = vm});
     }
-    if (fit == 2 && o->probe == VF_PROBE_FULL) {
-        add_task(p, (struct task){.kind = TASK_SNAPSHOT, .vm = vm});
+    if (o->probe == VF_PROBE_FULL) {
+        plan_snapshot(p, vm);
     } else if (fit == 2 && use_vddk) {
         vf_probe_not_tried(&p->probes, &vddk,
                            "no VM of the host is off, and the library reads of a "
@@ -154,7 +179,7 @@ static void plan_probes(struct plan *p)
     const struct vf_check_options *o = p->probes.options;
     for (size_t i = 0; i < p->probes.n_vms; i++) {
         const struct vf_vm *vm = representative(&p->probes, i, NULL);
-        if (vm && fitness(vm)) {
+        if (vm) {
             plan_host(p, vm);
         }
     }

@@ -71,6 +71,9 @@ static const char *answer(const struct vf_test_soap_call *c, void *opaque)
         vf_cancel_wait(NULL, 300, NULL); /* so that the call ends before its answer */
         return VF_TEST_SOAP_FAULT "NoPermission";
     }
+    if (strcmp(c->method, "CreateSnapshot_Task") == 0) {
+        return VF_TEST_SOAP_FAULT "NoPermission";
+    }
     if (f->cut && strcmp(c->method, "RetrievePropertiesEx") == 0) {
         return VF_TEST_SOAP_FAULT "NoPermission";
     }
@@ -489,6 +492,44 @@ static void test_probe_snapshot__that_is_cut_short_says_what_may_have_stayed(voi
     vf_test_events_release(&events);
 }
 
+/* A second VM, on the same host, which runs, where the first is off. */
+static void expect_of_a_neighbour(struct fixture *f, struct vf_vm neighbour, unsigned n_snapshots,
+                                  enum vf_probe_failure failure, const char *says)
+{
+    const struct vf_vm vms[] = {f->vm, neighbour};
+    bool found = false;
+    f->check.probe = VF_PROBE_FULL;
+    f->refusal = VF_TEST_SOAP_FAULT "NoPermission";
+    f->host.connected = false;
+    assert_int_equal(
+        vf_path_facts_fetch(f->vs, &f->check, &f->source, vms, 2, NULL, f->cancel, &f->facts, NULL),
+        0);
+    assert_int_equal(vf_test_soap_count(f->soap, "ExportVm"), 1);
+    assert_int_equal(vf_test_soap_count(f->soap, "CreateSnapshot_Task"), n_snapshots);
+    for (size_t i = 0; i < f->facts.n_results; i++) {
+        const struct vf_probe_result *r = &f->facts.results[i];
+        found |= r->running && r->failure == failure && strstr(r->reason, says);
+    }
+    assert_true(found);
+}
+
+static void test_probe_snapshot__is_taken_though_another_vm_is_off(void **state)
+{
+    struct fixture *f = *state;
+    struct vf_vm neighbour = f->vm;
+    neighbour.power = VF_POWER_ON;
+    expect_of_a_neighbour(f, neighbour, 1, VF_PROBE_REFUSED, "NoPermission");
+}
+
+static void test_probe_snapshot__of_no_vm_that_is_fit_is_not_tried(void **state)
+{
+    struct fixture *f = *state;
+    struct vf_vm neighbour = f->vm;
+    neighbour.power = VF_POWER_ON;
+    neighbour.connection = VF_CONNECTION_INACCESSIBLE;
+    expect_of_a_neighbour(f, neighbour, 0, VF_PROBE_NOT_TRIED, "none has disks");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -517,6 +558,8 @@ int main(void)
         TEST(test_probe_https__that_is_locked_is_refused),
         TEST(test_probe_https__that_is_forbidden_is_refused),
         TEST(test_probe_https__without_a_plain_file_is_not_tried),
+        TEST(test_probe_snapshot__is_taken_though_another_vm_is_off),
+        TEST(test_probe_snapshot__of_no_vm_that_is_fit_is_not_tried),
         TEST(test_probe_snapshot__that_is_cut_short_says_what_may_have_stayed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
