@@ -92,6 +92,10 @@ int vf_cluster_wrap_disk(const struct vf_cluster_disk *d, int rc, struct vf_erro
 /* storages.c: d->storage, as the mapping tells of disk `i` of the VM. Errors name the disk. */
 int vf_cluster_choose_storage(struct vf_cluster_disk *d, const struct vf_vm *vm, size_t i,
                               struct vf_error **err);
+/* Of a claim that is there, as it is, whatever the mapping tells by now. */
+int vf_cluster_choose_storage_of(struct vf_cluster_disk *d, const char *class_name,
+                                 const char *volume_mode, const struct vf_vm *vm, size_t i,
+                                 struct vf_error **err);
 /* The same before the VM is known, where no more than one kind can be wished for: what is not there
  * is told before anybody logs in to the source. */
 int vf_cluster_check_storage(struct vf_landing_cluster *l, struct vf_error **err);

@@ -72,6 +72,30 @@ int vf_cluster_choose_storage(struct vf_cluster_disk *d, const struct vf_vm *vm,
     return vf_cluster_wrap_disk(d, rc, err);
 }
 
+int vf_cluster_choose_storage_of(struct vf_cluster_disk *d, const char *class_name,
+                                 const char *volume_mode, const struct vf_vm *vm, size_t i,
+                                 struct vf_error **err)
+{
+    struct vf_landing_cluster *l = d->landing;
+    struct vf_disk_storage is = vf_mapping_storage_of(l->landing.im->options->mapping, vm, i);
+    if (!class_name || !*class_name || !volume_mode) {
+        return vf_cluster_choose_storage(d, vm, i, err);
+    }
+    is.storage_class = class_name;
+    is.volume_mode = volume_mode;
+    struct vf_kube_storage *storage = find(l, &is);
+    struct vf_error *e = NULL;
+    int rc = storage ? 0 : fetch(l, &is, &storage, &e);
+    if (rc == VF_MISSING || rc == VF_INVALID) {
+        /* The class is gone, or says something else by now: the claim is there all the same. */
+        vf_error_free(e);
+        return vf_cluster_choose_storage(d, vm, i, err);
+    }
+    d->storage = storage;
+    vf_error_move(err, &e);
+    return vf_cluster_wrap_disk(d, rc, err);
+}
+
 void vf_cluster_storages_release(struct vf_landing_cluster *l)
 {
     for (size_t i = 0; i < l->n_storages; i++) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "converters/vm/names.h"
+#include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/kube/metadata.h"
 #include "importer/kube/resources.h"
@@ -71,6 +72,9 @@ int vf_warm_claims_fetch(struct vf_landing_cluster *l, const struct vf_cancel *c
         if (vf_kube_name(item) && read_number(l, item, &k.number) &&
             (owned == VF_OWNED_UNFINISHED || owned == VF_OWNED_FINISHED)) {
             k.name = vf_xstrdup(vf_kube_name(item));
+            const cJSON *spec = vf_json_object(item, "spec");
+            k.storage_class = vf_xstrdup(vf_json_string(spec, "storageClassName"));
+            k.volume_mode = vf_xstrdup(vf_json_string(spec, "volumeMode"));
             c.claims[c.n++] = k;
         }
     }
@@ -84,6 +88,8 @@ void vf_warm_claims_release(struct vf_warm_claims *c)
 {
     for (size_t i = 0; i < c->n; i++) {
         free(c->claims[i].name);
+        free(c->claims[i].storage_class);
+        free(c->claims[i].volume_mode);
     }
     free(c->claims);
     *c = (struct vf_warm_claims){0};

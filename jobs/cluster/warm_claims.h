@@ -24,8 +24,9 @@ struct vf_warm_claim {
     unsigned number;
     bool has_key; /* a checkpoint says of which disk it is */
     int32_t key;
-    bool complete; /* so labelled */
-    bool deleted;  /* is being deleted */
+    bool complete;                     /* so labelled */
+    bool deleted;                      /* is being deleted */
+    char *storage_class, *volume_mode; /* as it is; NULL: not told */
 };
 
 struct vf_warm_claims {

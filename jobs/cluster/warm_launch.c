@@ -154,7 +154,10 @@ static int assign_claims(struct warm_launch *w, struct vf_error **err)
         numbers[i] = w->made[i] ? claims.claims[claim_of[i]].number
                                 : vf_warm_claims_free_number(&claims, numbers, i);
         init_disk(w, i, numbers[i]);
-        rc = rc ? rc : vf_cluster_choose_storage(&w->l.disks[i], vm, i, err);
+        const struct vf_warm_claim *k = w->made[i] ? &claims.claims[claim_of[i]] : NULL;
+        rc = rc ? rc
+                : vf_cluster_choose_storage_of(&w->l.disks[i], k ? k->storage_class : NULL,
+                                               k ? k->volume_mode : NULL, vm, i, err);
         if (w->made[i] && claims.claims[claim_of[i]].deleted && rc == 0) {
             rc = vf_error_set(err, VF_CONFLICT, "claim \"%s\" is being deleted",
                               w->l.disks[i].claim);
@@ -464,9 +467,8 @@ int vf_migration_launch(const struct vf_migration_options *options, struct vf_re
     w.l.landing.im = &w.im;
     w.la = (struct vf_launch){.l = &w.l, .im = &w.im, .migration = options};
     w.im.cancel = vf_cancel_new(cancel);
-    const struct vf_mapping *mapping = options->import.mapping;
     int rc = w.im.cancel ? 0 : vf_error_set(&e, VF_INTERNAL, "no descriptor left");
-    rc = rc || !mapping ? rc : vf_mapping_check(mapping, &e);
+    rc = rc ? rc : vf_migration_check_mapping(options->import.mapping, &e);
     rc = rc ? rc : run(&w, &e);
     char *vf_autofree place =
         rc ? NULL : vf_xasprintf("VirtualMachine \"%s\" in namespace \"%s\"", w.im.name, w.l.ns);

@@ -81,8 +81,9 @@ static int init_disks(struct cluster_target *t, const struct vf_vm *vm,
         d->label = t->base.im->copies && i < t->base.im->n_copies ? t->base.im->copies[i].name : "";
         d->size_bytes = vm->disks[i].capacity_bytes;
         vf_cluster_claim_target_init(d);
-        rc = k->deleted ? vf_error_set(err, VF_CONFLICT, "claim \"%s\" is being deleted", k->name)
-                        : vf_cluster_choose_storage(d, vm, i, err);
+        rc = k->deleted
+                 ? vf_error_set(err, VF_CONFLICT, "claim \"%s\" is being deleted", k->name)
+                 : vf_cluster_choose_storage_of(d, k->storage_class, k->volume_mode, vm, i, err);
     }
     free(claim_of);
     return rc;
