@@ -89,13 +89,6 @@ void vf_device_concerns(const struct vf_manifest_plan *plan, const struct vf_dri
     } else {
         tell_linux(plan, first, concerns);
     }
-    if (plan->vm->nested_hv) {
-        vf_concerns_add(concerns, "vm.nested",
-                        plan->mapping->nested == VF_NO
-                            ? "nested virtualization is left off, as told"
-                            : "the VM may run VMs of its own: its nodes must have nested "
-                              "virtualization switched on");
-    }
     tell_devices(plan->vm, concerns);
     tell_unused_rules(plan, concerns);
 }

@@ -353,8 +353,13 @@ static void test_manifest__concerns_name_what_is_lost(void **state)
     struct vf_manifests m;
     assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
     windows_disks[1].rdm = false;
+    size_t nested = 0;
+    for (size_t j = 0; j < m.concerns.n_items; j++) {
+        nested += strcmp(m.concerns.items[j].id, "vm.nested") == 0;
+    }
+    assert_int_equal(nested, 1);
     static const char *const wanted[] = {
-        "virtio-win", "BitLocker",   "EFI variables", "nested",
+        "virtio-win", "BitLocker",   "EFI variables", "nested=1",
         "raw device", "2 snapshots", "time zone",     "\"vlan-120\": it needs"};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         bool found = false;
