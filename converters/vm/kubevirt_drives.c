@@ -35,10 +35,16 @@ static enum vf_map_rdm rdm_of(const struct vf_manifest_plan *plan, const struct 
     return rule && rule->rdm != VF_RDM_ASK ? rule->rdm : plan->mapping->rdm;
 }
 
-static void tell_copied(const struct vf_vm_disk *d, size_t number, struct vf_concerns *concerns)
+static void tell_copied(const struct vf_manifest_plan *plan, const struct vf_vm_disk *d,
+                        const struct vf_disk_rule *rule, size_t number,
+                        struct vf_concerns *concerns)
 {
     const char *label = label_of(d->label, "a disk");
-    if (d->rdm) {
+    if (d->rdm && rdm_of(plan, rule) == VF_RDM_ASK) {
+        TELL(concerns, "disk.rdm",
+             "disk %zu (\"%s\") is a raw device mapping, and nobody said what becomes of it",
+             number, label);
+    } else if (d->rdm) {
         TELL(concerns, "disk.rdm",
              "disk %zu (\"%s\") is a raw device mapping: its content is copied, the LUN%s%s is not "
              "passed through",
@@ -60,7 +66,7 @@ static void add_copied(const struct vf_manifest_plan *plan, size_t i, size_t num
     d->claim = plan->claims[i];
     d->rule = vf_mapping_rule_for(plan->mapping, d->disk);
     snprintf(d->name, sizeof d->name, "disk-%zu", number);
-    tell_copied(d->disk, number, concerns);
+    tell_copied(plan, d->disk, d->rule, number, concerns);
 }
 
 /* A disk that is not copied: somebody's claim stands for it, or nothing does. */

@@ -182,8 +182,12 @@ static void test_drives__raw_device_mapping_is_as_decided(void **state)
     c.vm.disks = &rdm;
     c.vm.n_disks = 1;
     c.vm.n_other_disks = 0;
+    c.mapping.rdm = VF_RDM_COPY;
     manifest_check_build(&c);
     manifest_check_concern(&c, "disk.rdm", "its content is copied, the LUN naa.600a0980");
+    c.mapping.rdm = VF_RDM_ASK;
+    manifest_check_build(&c);
+    manifest_check_concern(&c, "disk.rdm", "nobody said what becomes of it");
     manifest_check_release(&c);
 }
 
