@@ -1,5 +1,6 @@
 #include "converters/vm/kubevirt_metadata.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "converters/vm/names.h"
@@ -259,6 +260,10 @@ void vf_kubevirt_template_labels(const struct vf_manifest_plan *plan, cJSON *tem
 void vf_kubevirt_hostname(const struct vf_manifest_plan *plan, cJSON *spec)
 {
     const char *name = plan->vm->guest_hostname ? plan->vm->guest_hostname : "";
+    struct in_addr address; /* of a guest that has no other name */
+    if (inet_pton(AF_INET, name, &address) == 1) {
+        return;
+    }
     char *vf_autofree label = vf_xstrndup(name, strcspn(name, "."));
     for (char *c = label; *c; c++) {
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);

@@ -208,6 +208,10 @@ static void test_kubevirt_metadata__hostname_table(void **state)
                 {"-bad-.x", NULL},
                 {"db_01", NULL},
                 {".x", NULL},
+                {"10.0.0.5", NULL},
+                {"10", "\"10\""},
+                {"10.example", "\"10\""},
+                {"fe80::1", NULL},
                 {"0123456789012345678901234567890123456789012345678901234567890123", NULL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct manifest_check c = manifest_check_linux();
