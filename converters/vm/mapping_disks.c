@@ -11,12 +11,40 @@ static bool is_same(const char *a, const char *b)
     return a && strcmp(a, b) == 0;
 }
 
+/* How long the name is without the "-000001.vmdk" of a snapshot's file, of which there is another
+ * one whenever a snapshot comes or goes. */
+static size_t base_length(const char *file)
+{
+    static const char end[] = ".vmdk";
+    size_t n = strlen(file);
+    if (n < sizeof end - 1 || strcmp(file + n - (sizeof end - 1), end) != 0) {
+        return n;
+    }
+    n -= sizeof end - 1;
+    size_t digits = n;
+    while (digits > 0 && file[digits - 1] >= '0' && file[digits - 1] <= '9') {
+        digits--;
+    }
+    return n - digits == 6 && digits > 1 && file[digits - 1] == '-' ? digits - 1 : n;
+}
+
+/* Both are files of disks, and of the same one. */
+static bool is_same_file(const char *file, const char *told)
+{
+    if (is_same(file, told)) {
+        return true;
+    }
+    size_t n = file ? base_length(file) : 0;
+    return n > 0 && file[n] != '\0' && told[base_length(told)] != '\0' && n == base_length(told) &&
+           strncmp(file, told, n) == 0;
+}
+
 static bool is_told(const struct vf_disk_rule *rule, const struct vf_vm_disk *disk)
 {
     char number[16];
     snprintf(number, sizeof number, "%u", disk->position);
     return strcmp(rule->disk, number) == 0 || is_same(disk->label, rule->disk) ||
-           is_same(disk->file, rule->disk) ||
+           is_same_file(disk->file, rule->disk) ||
            (disk->uuid && strcasecmp(disk->uuid, rule->disk) == 0);
 }
 

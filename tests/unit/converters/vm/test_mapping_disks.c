@@ -148,6 +148,41 @@ static void test_mapping_copies_disk__by_rule_and_kind(void **state)
     vf_vm_release(&vm);
 }
 
+static void test_mapping_disk_rule__file_of_a_snapshot_is_that_of_the_disk(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *told;
+        bool same;
+    } rows[] = {
+        {"[a] vm/vm.vmdk", "[a] vm/vm.vmdk", true},
+        {"[a] vm/vm-000001.vmdk", "[a] vm/vm.vmdk", true},
+        {"[a] vm/vm.vmdk", "[a] vm/vm-000001.vmdk", true},
+        {"[a] vm/vm-000002.vmdk", "[a] vm/vm-000010.vmdk", true},
+        {"[a] vm/vm_1-000001.vmdk", "[a] vm/vm.vmdk", false},
+        {"[a] vm/vm-000001.vmdk", "[b] vm/vm.vmdk", false},
+        {"[a] vm/vm-0001.vmdk", "[a] vm/vm.vmdk", false},
+        {"[a] vm/vm-0000001.vmdk", "[a] vm/vm.vmdk", false},
+        {"[a] vm/vm000001.vmdk", "[a] vm/vm.vmdk", false},
+        {"[a] vm/vm-000001.vmdk", "[a] vm/vm", false},
+        {"[a] vm/vm-000001", "[a] vm/vm", false},
+        {"-000001.vmdk", ".vmdk", false},
+        {"", "x", false},
+        {NULL, ".vmdk", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct vf_vm_disk disk = {.file = rows[i].file ? vf_xstrdup(rows[i].file) : NULL};
+        char *told = vf_xstrdup(rows[i].told);
+        struct vf_disk_rule rule = {.disk = told};
+        struct vf_mapping m = {.disks = &rule, .n_disks = 1};
+        if ((vf_mapping_rule_for(&m, &disk) != NULL) != rows[i].same) {
+            fail_msg("row %zu", i);
+        }
+        free(told);
+        free(disk.file);
+    }
+}
+
 static void test_mapping_set_aside__keeps_the_order_and_may_be_repeated(void **state)
 {
     (void)state;
@@ -183,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_mapping_storage_of__disk_goes_before_datastore_before_all),
         cmocka_unit_test(test_mapping_storage_of__a_name_is_taken_as_it_is),
         cmocka_unit_test(test_mapping_copies_disk__by_rule_and_kind),
+        cmocka_unit_test(test_mapping_disk_rule__file_of_a_snapshot_is_that_of_the_disk),
         cmocka_unit_test(test_mapping_set_aside__keeps_the_order_and_may_be_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
