@@ -10,6 +10,7 @@
 #include "converters/vm/manifest_private.h"
 #include "converters/vm/names.h"
 #include "converters/vm/template.h"
+#include "importer/base/buf.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/base/yaml.h"
@@ -53,12 +54,61 @@ static int find_template(const struct vf_manifest_plan *plan, cJSON **ret_templa
     return rc;
 }
 
+static const cJSON *list_of(const cJSON *machine, size_t i, const char **ret_name)
+{
+    static const char *const names[] = {"disks", "interfaces", "networks", "volumes"};
+    const cJSON *spec = vf_json_object(vf_json_object(machine, "spec"), "template");
+    const cJSON *inner = vf_json_object(spec, "spec");
+    const cJSON *devices = vf_json_object(vf_json_object(inner, "domain"), "devices");
+    *ret_name = names[i];
+    return vf_json_array(i < 2 ? devices : inner, names[i]);
+}
+
+static bool has_entry(const cJSON *list, const char *name)
+{
+    const cJSON *e;
+    cJSON_ArrayForEach(e, list)
+    {
+        const char *other = vf_json_string(e, "name");
+        if (other && strcmp(other, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void tell_added(const cJSON *before, const cJSON *machine, const char *what,
+                       struct vf_concerns *concerns)
+{
+    struct vf_buf b;
+    vf_buf_init(&b, 65536);
+    for (size_t i = 0; i < 4; i++) {
+        const char *of = NULL;
+        const cJSON *old = list_of(before, i, &of), *e;
+        cJSON_ArrayForEach(e, list_of(machine, i, &of))
+        {
+            const char *name = vf_json_string(e, "name");
+            if (name && !has_entry(old, name)) {
+                vf_buf_printf(&b, "%s%s of %s", b.len ? ", " : "", name, of);
+            }
+        }
+    }
+    if (b.len) {
+        vf_concerns_add(concerns, "mapping.template-added", "%s adds what the source has not: %s%s",
+                        what, b.data, b.overflow ? " and more" : "");
+    }
+    vf_buf_release(&b);
+}
+
 static void merge_template(const struct vf_manifest_plan *plan, const cJSON *template,
                            const char *what, struct vf_manifests *m)
 {
     cJSON *machine = m->documents[m->n_documents - 1];
     if (template) {
+        cJSON *before = cJSON_Duplicate(machine, true);
         vf_template_merge(template, what, machine, plan->origins);
+        tell_added(before, machine, what, &m->concerns);
+        cJSON_Delete(before);
     }
     if (vf_json_object(vf_json_object(template, "spec"), "instancetype") &&
         !vf_json_object(vf_json_object(machine, "spec"), "instancetype")) {

@@ -162,6 +162,42 @@ static int check_type(const struct vf_yaml *y, const cJSON *spec, const char *ke
                          key);
 }
 
+static bool is_shared_folder(const cJSON *inner, const char *volume)
+{
+    const cJSON *devices = member(member(inner, "domain"), "devices"), *f;
+    cJSON_ArrayForEach(f, member(devices, "filesystems"))
+    {
+        if (strcmp(vf_json_string(f, "name"), volume) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of a VM that was written down with its disks, which two would have then. */
+static int check_volumes(const struct vf_yaml *y, const cJSON *inner, struct vf_error **err)
+{
+    static const char *const kinds[] = {"persistentVolumeClaim", "dataVolume", "cloudInitNoCloud",
+                                        "cloudInitConfigDrive", NULL};
+    const cJSON *v;
+    cJSON_ArrayForEach(v, member(inner, "volumes"))
+    {
+        const char *name = vf_json_string(v, "name");
+        for (size_t i = 0; kinds[i]; i++) {
+            const cJSON *source = member(v, kinds[i]);
+            if (source && !cJSON_IsNull(source) && !is_shared_folder(inner, name)) {
+                int rc = vf_yaml_error(y, v, VF_INVALID, err,
+                                       "a template holds no disks of its own, and volume \"%s\" "
+                                       "is a %s",
+                                       name, kinds[i]);
+                vf_error_hint(err, "remove the volume \"%s\" and its disk", name);
+                return rc;
+            }
+        }
+    }
+    return 0;
+}
+
 static int check_spec(const struct vf_yaml *y, const cJSON *spec, struct vf_error **err)
 {
     static const char *const known[] = {"dataVolumeTemplates",
@@ -191,7 +227,8 @@ static int check_spec(const struct vf_yaml *y, const cJSON *spec, struct vf_erro
             rc = vf_yaml_error(y, inner, VF_INVALID, err, "spec.template.spec is to be a mapping");
         }
     }
-    return rc ? rc : check_lists(y, spec, err);
+    rc = rc ? rc : check_lists(y, spec, err);
+    return rc ? rc : check_volumes(y, member(template, "spec"), err);
 }
 
 static int check_document(const struct vf_yaml *y, struct vf_error **err)

@@ -13,7 +13,8 @@
  * runStrategy, running and status; architecture; what tells VMs apart (firmware's uuid and serial,
  * chassis's serial, MAC addresses); what is null. Beside an instance type no CPUs, memory and
  * requests; beside CPUs and memory of the source no instance type, no other CPUs, memory or maxima
- * of them; no bootOrder where the mapping has one.
+ * of them; no bootOrder where the mapping has one; no other pod network, with its interface, where
+ * the mapping has one.
  */
 #ifndef CONVERTERS_VM_TEMPLATE_H
 #define CONVERTERS_VM_TEMPLATE_H
@@ -26,8 +27,8 @@
 
 /* `text` is YAML: one document, apiVersion kubevirt.io/v1, kind VirtualMachine. `what` names it in
  * errors. VF_INVALID with line and column: fields beside those of a VirtualMachine (of which spec
- * and spec.template are looked at, and nothing below), dataVolumeTemplates (disks are the
- * source's), what is inferred from a volume, labels and annotations that are none, entries without
+ * and spec.template are looked at, and nothing below), dataVolumeTemplates and volumes that are
+ * claims or cloud-init data (disks are the source's; what a filesystem shares is none), what is inferred from a volume, labels and annotations that are none, entries without
  * a name or with one that another has. Caller deletes. */
 int vf_template_parse(const char *text, const char *what, cJSON **ret_template,
                       struct vf_error **err);

@@ -232,6 +232,41 @@ static void prune_boot_order(cJSON *t, cJSON *machine)
     }
 }
 
+static bool has_pod_network(const cJSON *networks)
+{
+    const cJSON *n;
+    cJSON_ArrayForEach(n, networks)
+    {
+        if (member(n, "pod")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Admission takes one. */
+static void prune_pod_network(cJSON *t, cJSON *machine)
+{
+    cJSON *own = vf_template_at(machine, "spec.template.spec.networks");
+    cJSON *networks = vf_template_at(t, "spec.template.spec.networks");
+    cJSON *interfaces = vf_template_at(t, DOMAIN ".devices.interfaces");
+    if (!networks || !has_pod_network(own)) {
+        return;
+    }
+    for (cJSON *n = networks->child, *next; n; n = next) {
+        next = n->next;
+        const char *name = vf_json_string(n, "name");
+        if (!member(n, "pod") || find_entry(own, name)) {
+            continue;
+        }
+        cJSON *interface = find_entry(interfaces, name);
+        if (interface) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(interfaces, interface));
+        }
+        cJSON_Delete(cJSON_DetachItemViaPointer(networks, n));
+    }
+}
+
 static void remove_source(const struct merge *m, cJSON *parent, const char *key)
 {
     cJSON *node = member(parent, key);
@@ -272,6 +307,7 @@ void vf_template_merge(const cJSON *template, const char *what, cJSON *machine,
     }
     prune_sizes(&m, t, machine);
     prune_boot_order(t, machine);
+    prune_pod_network(t, machine);
     merge_objects(&m, t, NULL, machine, VF_ORIGIN_DEFAULT);
     settle(&m, machine);
     cJSON_Delete(t);

@@ -63,6 +63,12 @@ static void test_template_parse__what_is_of_another_vm_is_dropped(void **state)
                   PARSED("\"spec\":{\"template\":{\"spec\":{\"domain\":{\"chassis\":{\"sku\":\"b\"}"
                          ",\"firmware\":{\"bootloader\":{\"bios\":{}}},\"devices\":{"
                          "\"interfaces\":[{\"name\":\"a\",\"model\":\"virtio\"}]}}}}}"));
+    expect_parsed(HEADER
+                  "spec: {template: {spec: {volumes: [{name: a, persistentVolumeClaim: {}}],\n"
+                  "  domain: {devices: {filesystems: [{name: a}]}}}}}",
+                  PARSED("\"spec\":{\"template\":{\"spec\":{\"volumes\":[{\"name\":\"a\","
+                         "\"persistentVolumeClaim\":{}}],\"domain\":{\"devices\":{"
+                         "\"filesystems\":[{\"name\":\"a\"}]}}}}}"));
     expect_parsed(HEADER "spec: {preference: null, template: {spec: {nodeSelector: null, "
                          "tolerations: [{key: a, value: null}]}}}",
                   PARSED("\"spec\":{\"template\":{\"spec\":{\"tolerations\":[{\"key\":\"a\"}]}}}"));
@@ -106,6 +112,13 @@ static void test_template_parse__what_is_wrong_is_told_with_its_place(void **sta
          "two entries \"a\""},
         {HEADER "spec: {template: {spec: {networks: {}}}}", "line 3, column 26", "list"},
         {HEADER "spec: {}\n---\na: b", "line", "document"},
+        {HEADER "spec:\n  template:\n    spec:\n      volumes:\n      - {name: a, emptyDisk: {}}\n"
+                "      - {name: b, persistentVolumeClaim: {claimName: x}}",
+         "line 8, column 9", "volume \"b\""},
+        {HEADER "spec: {template: {spec: {volumes: [{name: a, dataVolume: {name: x}}]}}}",
+         "line 3, column 36", "no disks of its own"},
+        {HEADER "spec: {template: {spec: {volumes: [{name: a, cloudInitNoCloud: {}}]}}}",
+         "line 3, column 36", "cloudInitNoCloud"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         cJSON *t = NULL;
@@ -211,6 +224,14 @@ static void test_template_merge__table(void **state)
         {"{\"networks\":[{\"name\":\"a\",\"pod\":{}}]}",
          "{\"networks\":[{\"name\":\"a\",\"multus\":{\"networkName\":\"x\"}}]}",
          "{\"networks\":[{\"name\":\"a\",\"pod\":{}}]}",
+         {{0}}},
+        /* One pod network. */
+        {IN_SPEC("\"domain\":{\"devices\":{\"interfaces\":[{\"name\":\"a\"}]}},"
+                 "\"networks\":[{\"name\":\"a\",\"pod\":{}}]"),
+         IN_SPEC("\"domain\":{\"devices\":{\"interfaces\":[{\"name\":\"b\"},{\"name\":\"c\"}]}},"
+                 "\"networks\":[{\"name\":\"b\",\"pod\":{}},{\"name\":\"c\",\"multus\":{}}]"),
+         IN_SPEC("\"domain\":{\"devices\":{\"interfaces\":[{\"name\":\"a\"},{\"name\":\"c\"}]}},"
+                 "\"networks\":[{\"name\":\"a\",\"pod\":{}},{\"name\":\"c\",\"multus\":{}}]"),
          {{0}}},
         /* Members that exclude each other. */
         {"{\"bootloader\":{\"bios\":{}}}",

@@ -190,6 +190,11 @@ static void template_instancetype(struct check_world *w)
     template(w, "instancetype: {name: u1.small}");
 }
 
+static void template_disk(struct check_world *w)
+{
+    template(w, "template: {spec: {volumes: [{name: scratch, emptyDisk: {capacity: 1Gi}}]}}");
+}
+
 static void template_plain(struct check_world *w)
 {
     template(w, "template: {spec: {terminationGracePeriodSeconds: 7}}");
@@ -404,6 +409,7 @@ static const struct check_case cases[] = {
     {"vm.annotations-cut", VF_WARNING, "longer", long_notes, short_notes},
     {"mapping.template-instancetype", VF_INFORMATION, "template", template_instancetype,
      template_plain},
+    {"mapping.template-added", VF_INFORMATION, "scratch of volumes", template_disk, template_plain},
     {"guest.windows-drivers", VF_WARNING, "virtio-win", windows_virtio, windows},
     {"guest.windows-slow", VF_INFORMATION, "sata", windows, windows_virtio},
     {"guest.timezone", VF_INFORMATION, "time", windows, windows_zone},
