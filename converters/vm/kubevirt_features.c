@@ -26,9 +26,8 @@ static void add_hyperv(const struct vf_manifest_plan *plan, cJSON *features)
 
 void vf_kubevirt_features(const struct vf_manifest_plan *plan, cJSON *domain)
 {
-    const struct vf_vm *vm = plan->vm;
     bool hyperv = vf_kubevirt_wants_hyperv(plan);
-    bool secure = vm->firmware == VF_FIRMWARE_EFI && vm->secure_boot;
+    bool secure = vf_kubevirt_boots_securely(plan);
     if (!hyperv && !secure) {
         return;
     }
@@ -40,7 +39,9 @@ void vf_kubevirt_features(const struct vf_manifest_plan *plan, cJSON *domain)
     vf_origin_note(plan->origins, features, VF_ORIGIN_DEFAULT, "every PC has them");
     if (secure) {
         vf_json_add_bool(vf_json_add_object(features, "smm"), "enabled", true);
-        vf_origin_note_member(plan->origins, features, "smm", VF_ORIGIN_SOURCE,
+        vf_origin_note_member(plan->origins, features, "smm",
+                              plan->mapping->secure_boot == VF_UNSET ? VF_ORIGIN_SOURCE
+                                                                     : VF_ORIGIN_OPTION,
                               "KubeVirt takes secure boot with it alone");
     }
     if (hyperv) {

@@ -24,6 +24,13 @@ static void add_identity(const struct vf_manifest_plan *plan, cJSON *firmware,
                           vm->bios_uuid);
 }
 
+bool vf_kubevirt_boots_securely(const struct vf_manifest_plan *plan)
+{
+    enum vf_tristate told = plan->mapping->secure_boot;
+    return plan->vm->firmware == VF_FIRMWARE_EFI &&
+           (told == VF_YES || (told == VF_UNSET && plan->vm->secure_boot));
+}
+
 /* vSphere keeps EFI variables always. Here they cost a claim of their own, which is worth it where
  * secure boot's state is sealed by a TPM; so it is there with one, or when told. */
 static void add_efi(const struct vf_manifest_plan *plan, cJSON *bootloader)
@@ -31,9 +38,14 @@ static void add_efi(const struct vf_manifest_plan *plan, cJSON *bootloader)
     const struct vf_vm *vm = plan->vm;
     const struct vf_mapping *m = plan->mapping;
     cJSON *efi = vf_json_add_object(bootloader, "efi");
-    vf_json_add_bool(efi, "secureBoot", vm->secure_boot); /* none at all would mean true */
+    /* None at all would mean true. */
+    vf_json_add_bool(efi, "secureBoot", vf_kubevirt_boots_securely(plan));
     vf_origin_note(plan->origins, efi, VF_ORIGIN_SOURCE, "firmware efi, efiSecureBootEnabled %s",
                    vm->secure_boot ? "true" : "false");
+    if (m->secure_boot != VF_UNSET) {
+        vf_origin_note_member(plan->origins, efi, "secureBoot", VF_ORIGIN_OPTION,
+                              "--secure-boot %s", m->secure_boot == VF_YES ? "yes" : "no");
+    }
     bool tpm = m->tpm == VF_YES || (m->tpm == VF_UNSET && vm->has_vtpm);
     if (m->persistent_efi == VF_YES || (m->persistent_efi == VF_UNSET && tpm)) {
         vf_json_add_bool(efi, "persistent", true);

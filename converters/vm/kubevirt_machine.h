@@ -43,6 +43,9 @@ void vf_kubevirt_memory(const struct vf_manifest_plan *plan, cJSON *domain);
 void vf_kubevirt_resources(const struct vf_manifest_plan *plan, cJSON *domain,
                            struct vf_concerns *concerns);
 
+/* Whether the VM boots securely: by EFI, and as told or as the source has it. */
+bool vf_kubevirt_boots_securely(const struct vf_manifest_plan *plan);
+
 /* domain.firmware */
 void vf_kubevirt_firmware(const struct vf_manifest_plan *plan, cJSON *domain,
                           struct vf_concerns *concerns);

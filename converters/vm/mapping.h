@@ -97,7 +97,7 @@ struct vf_mapping {
     char *preference;   /* "auto" by the OS table, NAME, or KIND/NAME; NULL: none */
     char *instancetype; /* the same; CPU and memory are its own then */
     char *timezone;     /* "Europe/Zurich" */
-    enum vf_tristate tpm, persistent_efi; /* UNSET: as the source has it */
+    enum vf_tristate tpm, persistent_efi, secure_boot; /* UNSET: as the source has it */
     /* disks */
     char *disk_bus;                                  /* NULL: by the OS table, else virtio */
     char *storage_class, *volume_mode, *access_mode; /* where no rule tells */

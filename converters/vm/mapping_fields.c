@@ -235,6 +235,11 @@ static const struct vf_mapping_field fields[] = {
      .kind = VF_MAPPING_TRISTATE,
      .help = "keep the firmware's variables; as the source has it unless told",
      OF(persistent_efi)},
+    {.name = "secureBoot",
+     .kind = VF_MAPPING_TRISTATE,
+     .help = "start only what is signed, of a VM that boots by EFI; as the source has it unless "
+             "told",
+     OF(secure_boot)},
     {.name = "diskBus",
      .kind = VF_MAPPING_WORD,
      .help = "that the guest finds its disks on; by the guest operating system unless told",

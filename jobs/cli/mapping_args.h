@@ -18,11 +18,11 @@ struct vf_mapping_args {
     const char **networks;
     const char *cpu_model, *nested, *hugepages, *resources, *hot_plug;
     bool dedicated_cpus, numa;
-    const char *os, *preference, *instancetype, *timezone, *tpm, *persistent_efi;
+    const char *os, *preference, *instancetype, *timezone, *tpm, *persistent_efi, *secure_boot;
     const char **labels, **annotations;
     bool no_tags;
 };
-#define VF_N_MAPPING_OPTIONS 31
+#define VF_N_MAPPING_OPTIONS 32
 extern const struct vf_option vf_mapping_options[VF_N_MAPPING_OPTIONS];
 
 /* For a command's table of groups; `type` is its argument struct with the member named. */

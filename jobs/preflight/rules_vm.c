@@ -126,7 +126,8 @@ static void check_firmware_unknown(const struct vf_check *c)
 
 static void check_secure_boot(const struct vf_check *c)
 {
-    if (c->vm->secure_boot) {
+    const struct vf_mapping *m = vf_check_mapping(c);
+    if (c->vm->secure_boot && (!m || m->secure_boot != VF_NO)) {
         vf_found(c, NULL,
                  "secure boot is on, and stays on with the keys of KubeVirt's firmware "
                  "instead of the VM's own");
@@ -275,7 +276,7 @@ const struct vf_rule vf_rules_vm[] = {
      .message =
          "secure boot goes on with the keys of KubeVirt's firmware: a loader that was signed "
          "with keys of one's own is refused",
-     .action = "if the guest has keys of its own, turn secure boot off in a template (--template)",
+     .action = "if the guest has keys of its own, turn secure boot off: --secure-boot no",
      .check = check_secure_boot},
     {.id = "vm.name-empty",
      .severity = VF_WARNING,

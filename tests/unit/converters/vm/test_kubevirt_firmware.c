@@ -47,6 +47,35 @@ static void test_kubevirt_firmware__bootloader_table(void **state)
     }
 }
 
+static void test_kubevirt_firmware__secure_boot_is_as_told(void **state)
+{
+    (void)state;
+    static const struct {
+        enum vf_firmware firmware;
+        bool secure_boot;
+        enum vf_tristate told;
+        const char *want, *smm;
+    } rows[] = {
+        {VF_FIRMWARE_EFI, true, VF_NO, "{\"efi\":{\"secureBoot\":false}}", NULL},
+        {VF_FIRMWARE_EFI, false, VF_YES, "{\"efi\":{\"secureBoot\":true}}", "{\"enabled\":true}"},
+        {VF_FIRMWARE_BIOS, false, VF_YES, "{\"bios\":{}}", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct manifest_check c = manifest_check_linux();
+        c.vm.firmware = rows[i].firmware;
+        c.vm.secure_boot = rows[i].secure_boot;
+        c.mapping.secure_boot = rows[i].told;
+        manifest_check_build(&c);
+        manifest_check_expect(&c, DOMAIN "firmware.bootloader", rows[i].want);
+        manifest_check_expect(&c, DOMAIN "features.smm", rows[i].smm);
+        if (rows[i].firmware == VF_FIRMWARE_EFI) {
+            manifest_check_origin(&c, DOMAIN "firmware.bootloader.efi.secureBoot", VF_ORIGIN_OPTION,
+                                  "--secure-boot");
+        }
+        manifest_check_release(&c);
+    }
+}
+
 static void test_kubevirt_firmware__identity_is_what_the_guest_saw(void **state)
 {
     (void)state;
@@ -92,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kubevirt_firmware__bootloader_table),
+        cmocka_unit_test(test_kubevirt_firmware__secure_boot_is_as_told),
         cmocka_unit_test(test_kubevirt_firmware__identity_is_what_the_guest_saw),
         cmocka_unit_test(test_kubevirt_firmware__says_where_it_comes_from),
     };

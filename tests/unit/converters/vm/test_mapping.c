@@ -40,6 +40,7 @@ static const char whole[] = HEAD "  cpuModel: Skylake-Server-IBRS\n"
                                  "  timezone: Europe/Zurich\n"
                                  "  tpm: true\n"
                                  "  persistentEfi: false\n"
+                                 "  secureBoot: false\n"
                                  "  diskBus: sata\n"
                                  "  storageClass: slow\n"
                                  "  volumeMode: Filesystem\n"
@@ -164,6 +165,7 @@ static void test_mapping__fields_land_where_they_belong(void **state)
     assert_string_equal(m.timezone, "Europe/Zurich");
     assert_int_equal(m.tpm, VF_YES);
     assert_int_equal(m.persistent_efi, VF_NO);
+    assert_int_equal(m.secure_boot, VF_NO);
     assert_string_equal(m.disk_bus, "sata");
     assert_string_equal(m.storage_class, "slow");
     assert_string_equal(m.volume_mode, "Filesystem");

@@ -128,16 +128,17 @@ static void test_mapping_options__are_fields(void **state)
         }
         n++;
     }
-    assert_int_equal(n, 22);
+    assert_int_equal(n, 23);
 }
 
 static void test_mapping_args__single_values(void **state)
 {
     (void)state;
     check_map("--no-tags", "{\"noTags\":true}");
-    check_map(
-        "--cpu-model|host-passthrough|--nested|no|--hot-plug=yes|--tpm|no",
-        "{\"cpuModel\":\"host-passthrough\",\"nested\":false,\"hotPlug\":true,\"tpm\":false}");
+    check_map("--cpu-model|host-passthrough|--nested|no|--hot-plug=yes|--tpm|no"
+              "|--secure-boot|no",
+              "{\"cpuModel\":\"host-passthrough\",\"nested\":false,\"hotPlug\":true,\"tpm\":false,"
+              "\"secureBoot\":false}");
     check_map("--dedicated-cpus|--numa|--hugepages|2Mi",
               "{\"dedicatedCpus\":true,\"numa\":true,\"hugepages\":\"2Mi\"}");
     check_map("--disk-bus|virtio|--rdm|copy|--cdrom|empty|--addresses|cloud-init",

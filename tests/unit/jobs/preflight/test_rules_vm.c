@@ -116,6 +116,12 @@ static void secure_boot(struct check_world *w)
     w->vms[0].secure_boot = true;
 }
 
+static void secure_boot_off(struct check_world *w)
+{
+    secure_boot(w);
+    w->mapping.secure_boot = VF_NO;
+}
+
 static void efi(struct check_world *w)
 {
     w->vms[0].firmware = VF_FIRMWARE_EFI;
@@ -354,6 +360,7 @@ static const struct check_case cases[] = {
     {"vm.disks-none", VF_WARNING, "left out", no_disks, NULL},
     {"vm.firmware-unknown", VF_WARNING, "BIOS is assumed", firmware_unknown, efi},
     {"vm.secure-boot", VF_INFORMATION, "keys", secure_boot, efi},
+    {"vm.secure-boot", VF_INFORMATION, "keys", secure_boot, secure_boot_off},
     {"vm.name-empty", VF_WARNING, "has no name", name_empty, name_changed},
     {"vm.name-changed", VF_INFORMATION, "web-server-01", name_changed, name_empty},
     {"vm.name-none", VF_CRITICAL, "no name is free", name_none, NULL},
