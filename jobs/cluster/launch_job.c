@@ -320,30 +320,41 @@ static void add_mounts(cJSON *container, const struct vf_worker_plan *p)
 /* A slot of 2 MiB a thread and one more, for every disk that is copied at the same time, beside
  * what the program itself takes; data goes past the page cache. Of a migration also what it knows
  * of each disk, and its requests under way; and VMware's library. */
-static uint64_t memory_bytes(const struct vf_worker_plan *p)
+static uint64_t memory_bytes(const struct vf_import_options *o,
+                             const struct vf_transport_options *warm, size_t n_claims)
 {
-    const struct vf_import_options *o = p->options;
     size_t parallel = o->parallel_disks ? o->parallel_disks : DEFAULT_PARALLEL;
-    parallel = parallel < p->n_claims ? parallel : p->n_claims;
+    parallel = parallel < n_claims ? parallel : n_claims;
     uint64_t bytes = 192 * MIB + 2 * MIB * (threads_of(o) + 1) * parallel;
-    if (p->migration) {
-        bytes += 48 * MIB * parallel + 16 * MIB * p->n_claims;
-        bytes += p->migration->transport.vddk_libdir ? 512 * MIB : 0;
+    if (warm) {
+        bytes += 48 * MIB * parallel + 16 * MIB * n_claims;
+        bytes += warm->vddk_libdir ? 512 * MIB : 0;
     }
     return bytes;
 }
 
 /* Requests what it limits in memory: a copy that is evicted begins anew. */
+struct vf_worker_size vf_worker_size_of(const struct vf_import_options *options,
+                                        const struct vf_transport_options *warm, size_t n_claims)
+{
+    return (struct vf_worker_size){.cpu_millis = 500,
+                                   .cpu_limit_millis = (threads_of(options) + 1) * UINT64_C(1000),
+                                   .memory_bytes = memory_bytes(options, warm, n_claims)};
+}
+
 static void add_resources(cJSON *container, const struct vf_worker_plan *p)
 {
-    char *vf_autofree memory = vf_xasprintf("%lluMi", (unsigned long long)(memory_bytes(p) / MIB));
-    char *vf_autofree cpus = vf_xasprintf("%u", threads_of(p->options) + 1);
+    const struct vf_worker_size size =
+        vf_worker_size_of(p->options, p->migration ? &p->migration->transport : NULL, p->n_claims);
+    char *vf_autofree memory = vf_xasprintf("%" PRIu64 "Mi", size.memory_bytes / (uint64_t)MIB);
+    char *vf_autofree cpu = vf_xasprintf("%" PRIu64 "m", size.cpu_millis);
+    char *vf_autofree most = vf_xasprintf("%" PRIu64, size.cpu_limit_millis / 1000);
     cJSON *resources = vf_json_add_object(container, "resources");
     cJSON *requests = vf_json_add_object(resources, "requests");
-    vf_json_add_string(requests, "cpu", "500m");
+    vf_json_add_string(requests, "cpu", cpu);
     vf_json_add_string(requests, "memory", memory);
     cJSON *limits = vf_json_add_object(resources, "limits");
-    vf_json_add_string(limits, "cpu", cpus);
+    vf_json_add_string(limits, "cpu", most);
     vf_json_add_string(limits, "memory", memory);
 }
 

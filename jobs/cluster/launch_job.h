@@ -16,6 +16,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "importer/kube/owned.h"
 #include "jobs/import.h"
@@ -66,6 +67,14 @@ char *vf_worker_name_of(const struct vf_worker_plan *plan);
 /* Another each time, so that none has to be looked for: the Job's and something random. Caller
  * frees. VF_INTERNAL without randomness. */
 int vf_worker_secret_name(const char *job, char **ret_name, struct vf_error **err);
+
+/* What its pod requests, and is limited to: in memory the same. */
+struct vf_worker_size {
+    uint64_t cpu_millis, cpu_limit_millis, memory_bytes;
+};
+/* `warm` is NULL for a cold import. */
+struct vf_worker_size vf_worker_size_of(const struct vf_import_options *options,
+                                        const struct vf_transport_options *warm, size_t n_claims);
 
 /* NULL-terminated; caller frees each and the array. */
 char **vf_worker_args(const struct vf_worker_plan *plan);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "importer/base/mem.h"
+#include "jobs/cluster/launch_job.h"
 #include "jobs/preflight/demands.h"
 #include "jobs/preflight/looks.h"
 #include "jobs/report/text.h"
@@ -26,6 +27,7 @@ struct taking {
     bool is_cpu, is_bytes;
     bool counts; /* the resource is one of those that imports take of */
     bool runs;   /* taken only once VMs run */
+    bool is_worker;
 };
 
 /* CDI makes a claim of about the size of the disk for what an upload may have to unpack; of the VM
@@ -148,6 +150,34 @@ static struct taking take_compute(const struct vf_check *c, const char *resource
     return t;
 }
 
+static bool has_worker(const struct vf_check *c)
+{
+    return c->options->import->target == VF_TO_CLAIM && !c->options->import->to_path;
+}
+
+/* Of the pod that copies: the largest one, since there need not be two at once. It runs whether or
+ * not the VM is to be started. */
+static struct taking take_worker(const struct vf_check *c, const char *resource)
+{
+    const struct taking vms = take_compute(c, resource);
+    struct taking t = {.is_cpu = vms.is_cpu, .is_bytes = vms.is_bytes, .is_worker = true};
+    t.counts = vms.counts && has_worker(c);
+    for (size_t i = 0; t.counts && i < sizeof computes / sizeof *computes; i++) {
+        for (size_t v = 0; strcmp(resource, computes[i].resource) == 0 && v < c->facts->n_vms;
+             v++) {
+            const struct vf_worker_size size = vf_worker_size_of(
+                c->options->import, c->options->warm ? &c->options->transport : NULL,
+                c->facts->vms[v].n_disks);
+            uint64_t amount = computes[i].what == REQUESTED_CPU ? size.cpu_millis
+                              : computes[i].what == LIMITED_CPU ? size.cpu_limit_millis
+                              : computes[i].what == PODS        ? 1
+                                                                : size.memory_bytes;
+            t.amount = amount > t.amount ? amount : t.amount;
+        }
+    }
+    return t;
+}
+
 static struct taking take_objects(const struct vf_check *c, const char *resource)
 {
     struct taking t = {.amount = 0};
@@ -181,6 +211,13 @@ static void judge(const struct vf_check *c, const struct vf_target_quota *q, con
     bool starts = c->options->import->cluster.start;
     char *vf_autofree need = write_amount(t, t->amount);
     char *vf_autofree have = write_amount(t, left);
+    if (t->is_worker) {
+        vf_found(c, NULL,
+                 "quota \"%s\" of namespace \"%s\" leaves %s of %s, and the worker that copies "
+                 "needs %s",
+                 q->name, c->facts->target.ns, have, q->resource, need);
+        return;
+    }
     vf_found_as(c, t->runs && !starts ? VF_WARNING : c->rule->severity, NULL, NULL,
                 "quota \"%s\" of namespace \"%s\" leaves %s of %s, and %zu VM%s need%s %s%s",
                 q->name, c->facts->target.ns, have, q->resource, c->facts->n_vms,
@@ -206,6 +243,7 @@ static void check_storage(const struct vf_check *c)
 
 static void check_compute(const struct vf_check *c)
 {
+    each_quota(c, take_worker);
     each_quota(c, take_compute);
 }
 
@@ -243,8 +281,10 @@ const struct vf_rule vf_rules_quota[] = {
     {.id = "quota.compute",
      .severity = VF_CRITICAL,
      .area = VF_AREA_TARGET,
-     .looks_at = "quotas of CPU, memory and pods, and what KubeVirt runs all VMs in",
-     .message = "a quota leaves too little for the VMs to run (warning: without --start)",
+     .looks_at = "quotas of CPU, memory and pods, what KubeVirt runs all VMs in, and the worker "
+                 "that copies",
+     .message = "a quota leaves too little for the worker of --to pvc, or for the VMs to run "
+                "(warning: without --start)",
      .action = "have the quota raised, choose fewer VMs, or give them less: --instancetype, or "
                "change the VMs at the source",
      .once = true,

@@ -13,6 +13,7 @@
 #include "tests/support/check_cluster.h"
 
 #define GIB ((uint64_t)1 << 30)
+#define MIB ((uint64_t)1 << 20)
 
 /* Both VMs have 2 CPUs, 4 GiB, and a disk of 1 GiB. */
 static void set(struct check_world *w, const char *resource, uint64_t left)
@@ -27,6 +28,14 @@ static void set(struct check_world *w, const char *resource, uint64_t left)
         set(w, resource, left);                                                                    \
     }
 
+/* Without a worker, which takes more. */
+#define RUNNING(name, resource, left)                                                              \
+    static void name(struct check_world *w)                                                        \
+    {                                                                                              \
+        set(w, resource, left);                                                                    \
+        w->import.target = VF_TO_UPLOAD;                                                           \
+    }
+
 QUOTA(storage, "requests.storage", 2 * GIB - 1)
 QUOTA(storage_fits, "requests.storage", 2 * GIB)
 QUOTA(class_storage, "fast.storageclass.storage.k8s.io/requests.storage", GIB)
@@ -34,10 +43,10 @@ QUOTA(other_class, "slow.storageclass.storage.k8s.io/requests.storage", 0)
 QUOTA(claims, "persistentvolumeclaims", 1)
 QUOTA(claims_fit, "count/persistentvolumeclaims", 2)
 QUOTA(class_claims, "fast.storageclass.storage.k8s.io/persistentvolumeclaims", 0)
-QUOTA(cpu, "requests.cpu", 399)
-QUOTA(cpu_fits, "cpu", 400)
-QUOTA(cpu_limits, "limits.cpu", 3999)
-QUOTA(cpu_limits_fit, "limits.cpu", 4000)
+RUNNING(cpu, "requests.cpu", 399)
+RUNNING(cpu_fits, "cpu", 400)
+RUNNING(cpu_limits, "limits.cpu", 3999)
+RUNNING(cpu_limits_fit, "limits.cpu", 4000)
 QUOTA(memory, "requests.memory", 8 * GIB)
 QUOTA(memory_fits, "memory", 9 * GIB)
 QUOTA(memory_limits, "limits.memory", 16 * GIB)
@@ -47,6 +56,12 @@ QUOTA(pods_fit, "count/pods", 2)
 QUOTA(machines, "count/virtualmachines.kubevirt.io", 1)
 QUOTA(machines_fit, "count/virtualmachines.kubevirt.io", 2)
 QUOTA(volumes, "count/datavolumes.cdi.kubevirt.io", 1)
+QUOTA(worker_pod, "pods", 0)
+QUOTA(worker_cpu, "requests.cpu", 499)
+QUOTA(worker_cpu_limit, "limits.cpu", 4999)
+QUOTA(worker_memory, "memory", 201 * MIB)
+QUOTA(worker_memory_limit, "limits.memory", 201 * MIB)
+QUOTA(worker_fits, "memory", 202 * MIB)
 QUOTA(unrelated, "count/secrets", 0)
 
 /* An upload takes the room of the largest VM's disks once more. */
@@ -66,6 +81,32 @@ static void state_claim(struct check_world *w)
 {
     set(w, "persistentvolumeclaims", 2);
     w->vms[0].has_vtpm = true;
+}
+
+static void worker_pod_elsewhere(struct check_world *w)
+{
+    worker_pod(w);
+    w->import.target = VF_TO_UPLOAD;
+    w->mapping.instancetype = vf_xstrdup("u1.small");
+    w->facts.target.quotas[0].hard += 2;
+}
+
+static void cpu_of_worker(struct check_world *w)
+{
+    worker_cpu(w);
+    w->mapping.instancetype = vf_xstrdup("u1.small");
+}
+
+static void cpu_of_upload(struct check_world *w)
+{
+    cpu_of_worker(w);
+    w->import.target = VF_TO_UPLOAD;
+}
+
+static void memory_of_worker_fits(struct check_world *w)
+{
+    worker_fits(w);
+    w->mapping.instancetype = vf_xstrdup("u1.small");
 }
 
 static void cpu_and_start(struct check_world *w)
@@ -161,6 +202,13 @@ static const struct check_case cases[] = {
     {"quota.compute", VF_WARNING, "8.5 GiB", memory, memory_overcommitted},
     {"quota.compute", VF_WARNING, "8.5 GiB", memory_not_reserved, memory_reserved},
     {"quota.compute", VF_WARNING, "need 1.000", cpu_reserved, cpu_not_reserved},
+    {"quota.compute", VF_CRITICAL, "the worker that copies needs 1", worker_pod,
+     worker_pod_elsewhere},
+    {"quota.compute", VF_CRITICAL, "needs 0.500", cpu_of_worker, cpu_of_upload},
+    {"quota.compute", VF_CRITICAL, "worker that copies needs 5.000", worker_cpu_limit,
+     cpu_limits_fit},
+    {"quota.compute", VF_CRITICAL, "leaves 201 MiB", worker_memory, memory_of_worker_fits},
+    {"quota.compute", VF_CRITICAL, "needs 202 MiB", worker_memory_limit, memory_of_worker_fits},
     {"quota.objects", VF_CRITICAL, "virtualmachines", machines, machines_fit},
     {"quota.objects", VF_CRITICAL, "datavolumes", volumes, unrelated},
     {"quota.memory-limit", VF_WARNING, "LimitRange", memory_limit, memory_limit_above},
