@@ -13,9 +13,14 @@ static void add_topology(const struct vf_manifest_plan *plan, cJSON *cpu)
     vf_json_add_u64(cpu, "sockets", vm->cpus / cores);
     vf_json_add_u64(cpu, "cores", cores);
     vf_json_add_u64(cpu, "threads", 1);
-    vf_origin_note(plan->origins, cpu, VF_ORIGIN_SOURCE, "numCPU %u, numCoresPerSocket %u%s",
-                   vm->cpus, vm->cores_per_socket,
-                   cores == vm->cores_per_socket ? "" : ", which does not divide it");
+    if (vm->cores_per_socket) {
+        vf_origin_note(plan->origins, cpu, VF_ORIGIN_SOURCE, "numCPU %u, numCoresPerSocket %u%s",
+                       vm->cpus, vm->cores_per_socket,
+                       cores == vm->cores_per_socket ? "" : ", which does not divide it");
+    } else {
+        vf_origin_note(plan->origins, cpu, VF_ORIGIN_SOURCE,
+                       "numCPU %u; numCoresPerSocket is not told", vm->cpus);
+    }
     vf_origin_note_member(plan->origins, cpu, "threads", VF_ORIGIN_SOURCE,
                           "vSphere shows a guest no threads");
     if (told == VF_NO || (told == VF_UNSET && vm->cpu_hot_add == VF_NO)) {

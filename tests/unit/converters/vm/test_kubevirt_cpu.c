@@ -57,6 +57,9 @@ static void test_kubevirt_cpu__says_where_it_comes_from(void **state)
     c.mapping.hot_plug = VF_NO;
     manifest_check_build(&c);
     manifest_check_origin(&c, DOMAIN "cpu.maxSockets", VF_ORIGIN_OPTION, "--hot-plug no");
+    c.vm.cores_per_socket = 0;
+    manifest_check_build(&c);
+    manifest_check_origin(&c, DOMAIN "cpu", VF_ORIGIN_SOURCE, "numCoresPerSocket is not told");
     manifest_check_release(&c);
 }
 
