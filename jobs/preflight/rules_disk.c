@@ -217,9 +217,14 @@ static void check_rdm_physical(const struct vf_check *c)
     each(c, judge_rdm_physical);
 }
 
+/* A snapshot is of the whole VM, and so are the disks that are set aside. */
 static void check_shared(const struct vf_check *c)
 {
     each(c, judge_shared);
+    for (size_t i = 0; i < c->vm->n_other_disks; i++) {
+        char *vf_autofree object = vf_check_disk_object(&c->vm->other_disks[i]);
+        judge_shared(c, i, &c->vm->other_disks[i], object);
+    }
 }
 
 static void check_copied_twice(const struct vf_check *c)

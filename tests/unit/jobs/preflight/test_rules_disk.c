@@ -242,6 +242,21 @@ static void test_rules_disk__warm_takes_snapshots_of_vms_that_are_off(void **sta
     check_world_release(&w);
 }
 
+/* A snapshot would be of that one as well. */
+static void test_rules_disk__shared_disk_that_is_left_out_forbids_snapshots_too(void **state)
+{
+    (void)state;
+    struct check_world w;
+    check_world_init(&w);
+    shared(&w);
+    vf_replace_string(&running(&w)->label, "Hard disk 9");
+    vf_mapping_add_disk(&w.mapping, "Hard disk 9:claim=shared", NULL);
+    check_world_judge(&w);
+    assert_int_equal(w.vms[0].n_disks, 0);
+    assert_int_equal(count(&w, "disk.shared-snapshot"), 1);
+    check_world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_rules_disk__a_pair_that_shares_is_told_of_once),
         cmocka_unit_test(test_rules_disk__what_one_leaves_out_is_not_copied_twice),
         cmocka_unit_test(test_rules_disk__names_of_files_have_case),
+        cmocka_unit_test(test_rules_disk__shared_disk_that_is_left_out_forbids_snapshots_too),
         cmocka_unit_test(test_rules_disk__warm_takes_snapshots_of_vms_that_are_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
