@@ -25,15 +25,31 @@ static char *authority_of(const char *url)
     return vf_xasprintf("%.*s%s", (int)(len < 300 ? len : 300), start, has_port ? "" : ":443");
 }
 
-static int read_for_a_moment(struct vf_stream *in, double *ret_bytes_per_s, struct vf_error **err)
+/* That no more came: the stream's own times, or the end of the probes'. */
+static bool is_timeout(int rc, int64_t moved_ms, int64_t deadline_ms)
 {
+    int64_t now_ms = vf_clock_ms();
+    return rc == VF_CANCELLED ||
+           (rc == VF_RETRY && (now_ms - moved_ms >= FIRST_BYTE_MS || now_ms >= deadline_ms));
+}
+
+/* What came before a timeout proves the way as well as more would. */
+static int read_for_a_moment(struct vf_stream *in, int64_t deadline_ms, double *ret_bytes_per_s,
+                             struct vf_error **err)
+{
+    struct vf_error *e = NULL;
     char *vf_autofree buffer = vf_xcalloc(BUFFER_BYTES, 1);
     int64_t start_ms = vf_clock_ms(), took_ms = 0;
     size_t n_bytes = 0;
     while (n_bytes < READ_BYTES && took_ms < READ_MS) {
         size_t n = 0;
-        int rc = in->ops->read(in, buffer, BUFFER_BYTES, &n, err);
+        int rc = in->ops->read(in, buffer, BUFFER_BYTES, &n, &e);
+        if (rc && n_bytes > 0 && is_timeout(rc, start_ms + took_ms, deadline_ms)) {
+            vf_error_free(e);
+            return 0;
+        }
         if (rc) {
+            vf_error_move(err, &e);
             return rc;
         }
         if (n == 0) {
@@ -61,7 +77,7 @@ static int read_device(const struct vf_probes *p, const struct vf_lease_device *
                                   .deadline_ms = vf_clock_ms() + FIRST_BYTE_MS + READ_MS};
     int rc = vf_export_connect(p->http, device, p->limit, &http, err);
     rc = rc ? rc : vf_http_open(http, &req, &in, err);
-    rc = rc ? rc : read_for_a_moment(in, ret_bytes_per_s, err);
+    rc = rc ? rc : read_for_a_moment(in, req.deadline_ms, ret_bytes_per_s, err);
     vf_stream_free(in);
     vf_http_free(http);
     return rc;

@@ -35,6 +35,7 @@ struct fixture {
     _Atomic(const char *) url; /* of the export's disk */
     const char *thumbprint;    /* that vCenter tells of the host */
     const char *refusal;       /* of ExportVm */
+    bool stalls;               /* the host, in the middle of the disk */
     bool never_ready;          /* the lease */
     bool cut_short;            /* the creation of a snapshot; then nothing of it can be seen */
     atomic_bool cut;           /* it was */
@@ -101,6 +102,11 @@ static const char *answer(const struct vf_test_soap_call *c, void *opaque)
 static void serve_disk(struct vf_test_exchange *x, void *opaque)
 {
     const struct fixture *f = opaque;
+    if (f->stalls) {
+        vf_test_printf(x, "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nKDMV and so on");
+        vf_test_hang(x);
+        return;
+    }
     vf_test_answer(x, f->status, "", f->status == 200 ? "KDMV and so on" : "no");
 }
 
@@ -310,6 +316,19 @@ static void test_probes__end_with_their_time_though_a_lease_is_never_ready(void 
     int64_t start_ms = vf_clock_ms();
     only(f, VF_TRANSPORT_NFC, VF_PROBE_NOT_TRIED, "did not come to an end");
     assert_true(vf_clock_ms() - start_ms < 20000);
+    expect_nothing_left(f);
+}
+
+static void test_probe_nfc__of_which_some_came_is_good_without_a_rate(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+    start_esx(f, VF_TEST_TLS, url);
+    f->thumbprint = vf_test_server_sha1(f->esx);
+    f->stalls = true;
+    f->check.probe_timeout_ms = 1500;
+    const struct vf_probe_result *r = only(f, VF_TRANSPORT_NFC, VF_PROBE_GOOD, NULL);
+    assert_true(r->bytes_per_s == 0);
     expect_nothing_left(f);
 }
 
@@ -546,6 +565,7 @@ int main(void)
         TEST(test_probe_nfc__of_a_busy_vm_is_not_tried),
         TEST(test_probes__end_with_their_time_though_nothing_answers),
         TEST(test_probes__end_with_their_time_though_a_lease_is_never_ready),
+        TEST(test_probe_nfc__of_which_some_came_is_good_without_a_rate),
         TEST(test_probes__that_are_cancelled_are_cancelled),
         TEST(test_probes__none_ask_nothing),
         TEST(test_probe_host__of_a_running_vm_is_by_its_name),
