@@ -168,6 +168,10 @@ static int check_disk(const struct vf_vm *vm, const struct vf_vm_disk *d,
 int vf_vm_check_exportable(const struct vf_vm *vm, const struct vf_mapping *mapping,
                            struct vf_error **err)
 {
+    int told_rc = vf_mapping_check_vm(mapping, vm, err);
+    if (told_rc) {
+        return told_rc;
+    }
     if (vm->power == VF_POWER_SUSPENDED) {
         vf_error_set(err, VF_CONFLICT, "the VM is suspended: its disks do not hold all its state");
         vf_error_hint(err, "resume it or power it off first");

@@ -58,6 +58,7 @@ static int check_worth(const struct vf_import *im, const struct vf_vm *vm, struc
 int vf_import_prepare(struct vf_import *im, const struct vf_vm *vm, struct vf_error **err)
 {
     int rc = check_worth(im, vm, err);
+    rc = rc ? rc : vf_mapping_check_vm(im->options->mapping, vm, err);
     if (rc) {
         return rc;
     }

@@ -81,6 +81,7 @@ int vf_manifest_check(const struct vf_manifest_plan *plan, struct vf_error **err
         return vf_error_set(err, VF_INVALID, "\"%s\" is no name of a namespace", o->namespace_name);
     }
     int rc = vf_mapping_check(plan->mapping, err);
+    rc = rc ? rc : vf_mapping_check_vm(plan->mapping, plan->vm, err);
     rc = rc ? rc : check_class(plan->mapping->storage_class, err);
     rc = rc ? rc : check_devices(plan->mapping, err);
     rc = rc ? rc : vf_kubevirt_check_machine(plan, err);

@@ -149,6 +149,11 @@ void vf_mapping_lay(struct vf_mapping *m, const struct vf_mapping *over);
 /* Whether what is told goes together, once all of it is there: VF_INVALID. */
 int vf_mapping_check(const struct vf_mapping *m, struct vf_error **err);
 
+/* Whether what is told goes together for that VM, its disks set aside or not: VF_INVALID for a disk
+ * that two rules tell of by different names, of which only the first would count. `m` may be NULL.
+ */
+int vf_mapping_check_vm(const struct vf_mapping *m, const struct vf_vm *vm, struct vf_error **err);
+
 /* "0:bus=sata,class=fast", "Hard disk 2:skip" as on the command line; added behind m->disks, or
  * laid over the rule of that disk. VF_INVALID. */
 int vf_mapping_add_disk(struct vf_mapping *m, const char *text, struct vf_error **err);

@@ -80,6 +80,34 @@ const struct vf_disk_rule *vf_mapping_disk_rule(const struct vf_mapping *m, cons
     return vf_mapping_rule_for(m, &vm->disks[i]);
 }
 
+static int check_told_once(const struct vf_mapping *m, const struct vf_vm_disk *disk,
+                           struct vf_error **err)
+{
+    const struct vf_disk_rule *rule = vf_mapping_rule_for(m, disk);
+    for (size_t i = 0; rule && i < m->n_disks; i++) {
+        if (&m->disks[i] != rule && is_told(&m->disks[i], disk)) {
+            vf_error_set(
+                err, VF_INVALID, "disk %u (\"%s\") is told of twice: as \"%s\" and as \"%s\"",
+                disk->position, disk->label ? disk->label : "", rule->disk, m->disks[i].disk);
+            vf_error_hint(err, "tell all of it by one of the two names");
+            return VF_INVALID;
+        }
+    }
+    return 0;
+}
+
+int vf_mapping_check_vm(const struct vf_mapping *m, const struct vf_vm *vm, struct vf_error **err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < vm->n_disks && rc == 0; i++) {
+        rc = check_told_once(m, &vm->disks[i], err);
+    }
+    for (size_t i = 0; i < vm->n_other_disks && rc == 0; i++) {
+        rc = check_told_once(m, &vm->other_disks[i], err);
+    }
+    return rc;
+}
+
 static const struct vf_storage_rule *storage_rule(const struct vf_mapping *m,
                                                   const struct vf_vm_disk *disk)
 {

@@ -268,7 +268,7 @@ static const struct vf_mapping_field fields[] = {
      .entries = &storage_entry},
     {.name = "disks",
      .kind = VF_MAPPING_LIST,
-     .help = "what is told of single disks; the first that matches counts",
+     .help = "what is told of single disks; one rule a disk",
      LIST_OF(disks),
      .entries = &disk_entry},
     {.name = "rdm",

@@ -64,6 +64,29 @@ static void test_mapping_disk_rule__goes_by_number_label_file_and_uuid(void **st
     vf_vm_release(&vm);
 }
 
+static void test_mapping_check_vm__refuses_two_rules_of_one_disk(void **state)
+{
+    (void)state;
+    struct vf_vm vm = make_vm();
+    struct vf_mapping m = {0};
+    struct vf_error *err = NULL;
+    add(&m, "1:skip");
+    add(&m, "Hard disk 1:bus=sata");
+    assert_int_equal(vf_mapping_check_vm(NULL, &vm, NULL), 0);
+    assert_int_equal(vf_mapping_check_vm(&m, &vm, NULL), 0);
+    vf_mapping_set_aside(&m, &vm);
+    add(&m, "Hard disk 2:claim=there");
+    assert_int_equal(vf_mapping_check_vm(&m, &vm, &err), VF_INVALID);
+    assert_string_equal(vf_error_message(err),
+                        "disk 1 (\"Hard disk 2\") is told of twice: as \"1\" "
+                        "and as \"Hard disk 2\"");
+    vf_error_clear(&err);
+    m.disks[2].disk[10] = '1'; /* of one that is copied */
+    assert_int_equal(vf_mapping_check_vm(&m, &vm, NULL), VF_INVALID);
+    vf_mapping_release(&m);
+    vf_vm_release(&vm);
+}
+
 static void check_storage(const struct vf_mapping *m, const struct vf_vm *vm, size_t i,
                           const char *storage_class, const char *volume_mode,
                           const char *access_mode)
@@ -215,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mapping_disk_rule__goes_by_number_label_file_and_uuid),
+        cmocka_unit_test(test_mapping_check_vm__refuses_two_rules_of_one_disk),
         cmocka_unit_test(test_mapping_storage_of__disk_goes_before_datastore_before_all),
         cmocka_unit_test(test_mapping_storage_of__a_name_is_taken_as_it_is),
         cmocka_unit_test(test_mapping_copies_disk__by_rule_and_kind),
