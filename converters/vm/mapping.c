@@ -77,11 +77,12 @@ void vf_mapping_release(struct vf_mapping *m)
 
 /* --- one over another --------------------------------------------------------------------- */
 
-void vf_mapping_lay(struct vf_mapping *m, const struct vf_mapping *over)
+int vf_mapping_lay(struct vf_mapping *m, const struct vf_mapping *over, struct vf_error **err)
 {
     cJSON *tree = vf_mapping_encode(over);
-    (void)vf_mapping_parse(m, NULL, tree, NULL); /* what was taken once is taken again */
+    int rc = vf_mapping_parse(m, NULL, tree, err);
     cJSON_Delete(tree);
+    return rc;
 }
 
 /* --- rules of the command line ------------------------------------------------------------ */

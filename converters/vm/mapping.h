@@ -143,8 +143,8 @@ cJSON *vf_mapping_encode(const struct vf_mapping *m);
 /* The whole as the text of a file that vf_mapping_load takes. Caller frees. */
 int vf_mapping_print(const struct vf_mapping *m, char **ret_text, struct vf_error **err);
 
-/* `over` laid over `m`, as vf_mapping_parse does. */
-void vf_mapping_lay(struct vf_mapping *m, const struct vf_mapping *over);
+/* `over` laid over `m`, as vf_mapping_parse does, with its errors. */
+int vf_mapping_lay(struct vf_mapping *m, const struct vf_mapping *over, struct vf_error **err);
 
 /* Whether what is told goes together, once all of it is there: VF_INVALID. */
 int vf_mapping_check(const struct vf_mapping *m, struct vf_error **err);

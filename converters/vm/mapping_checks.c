@@ -4,6 +4,7 @@
 
 #include "converters/vm/names.h"
 #include "importer/base/mem.h"
+#include "importer/base/utf8.h"
 
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define DIGITS  "0123456789"
@@ -87,4 +88,24 @@ bool vf_mapping_is_own_key(const char *s)
 bool vf_mapping_is_file_name(const char *s)
 {
     return is_made_of(s, MAX_NAME, LETTERS DIGITS "_.-") && s[0] != '.';
+}
+
+bool vf_mapping_has_control(const char *s, bool several_lines)
+{
+    for (size_t len = strlen(s); len > 0;) {
+        uint32_t c;
+        size_t n = vf_utf8_decode(s, len, &c);
+        bool line = several_lines && (c == '\n' || c == '\r' || c == '\t');
+        if (n == 0 || (!line && (c < 0x20 || (c >= 0x7f && c < 0xa0)))) {
+            return true;
+        }
+        s += n;
+        len -= n;
+    }
+    return false;
+}
+
+bool vf_mapping_is_text(const char *s)
+{
+    return strlen(s) <= VF_MAPPING_MAX_TEXT && !vf_mapping_has_control(s, false);
 }

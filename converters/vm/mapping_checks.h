@@ -18,4 +18,9 @@ bool vf_mapping_is_label_value(const char *s); /* may be empty */
 bool vf_mapping_is_own_key(const char *s);
 bool vf_mapping_is_file_name(const char *s);
 
+#define VF_MAPPING_MAX_TEXT 4096
+bool vf_mapping_has_control(const char *s, bool several_lines); /* or bytes that are no UTF-8 */
+/* Of one line, as all fields take it that say nothing else. */
+bool vf_mapping_is_text(const char *s);
+
 #endif

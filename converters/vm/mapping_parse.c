@@ -2,14 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/vm/mapping_checks.h"
 #include "converters/vm/mapping_private.h"
 #include "importer/base/buf.h"
 #include "importer/base/json.h"
 #include "importer/base/mem.h"
 #include "importer/base/suggest.h"
-#include "importer/base/utf8.h"
 
-#define MAX_TEXT     4096
 #define MAX_DOCUMENT (1u << 20)
 #define MAX_SHOWN    40
 
@@ -78,21 +77,6 @@ static char *list_choices(const char *const *choices)
 
 /* --- scalars ------------------------------------------------------------------------------ */
 
-static bool has_control(const char *s, bool several_lines)
-{
-    for (size_t len = strlen(s); len > 0;) {
-        uint32_t c;
-        size_t n = vf_utf8_decode(s, len, &c);
-        bool line = several_lines && (c == '\n' || c == '\r' || c == '\t');
-        if (n == 0 || (!line && (c < 0x20 || (c >= 0x7f && c < 0xa0)))) {
-            return true;
-        }
-        s += n;
-        len -= n;
-    }
-    return false;
-}
-
 static bool whole_number(const cJSON *node, uint64_t *ret)
 {
     double v = cJSON_IsNumber(node) ? node->valuedouble : -1;
@@ -121,11 +105,11 @@ static int parse_text(const struct vf_mapping_field *f, const struct place *at, 
     if (!s || (!*s && f->kind != VF_MAPPING_PAIRS)) {
         return unexpected(at, f->expected && s ? f->expected : "a text", err);
     }
-    if (strlen(s) > (document ? MAX_DOCUMENT : MAX_TEXT)) {
+    if (strlen(s) > (document ? MAX_DOCUMENT : VF_MAPPING_MAX_TEXT)) {
         return fail(at, err, "the text has %zu bytes, at most %u are taken", strlen(s),
-                    document ? MAX_DOCUMENT : MAX_TEXT);
+                    document ? MAX_DOCUMENT : VF_MAPPING_MAX_TEXT);
     }
-    if (has_control(s, document || f->kind == VF_MAPPING_PAIRS)) {
+    if (vf_mapping_has_control(s, document || f->kind == VF_MAPPING_PAIRS)) {
         return fail(at, err, "the text has control characters");
     }
     if (f->is_valid && !f->is_valid(s)) {
@@ -289,9 +273,6 @@ static int parse_list(const struct vf_mapping_field *f, const struct place *at, 
     if (!cJSON_IsArray(at->node)) {
         return unexpected(at, "a list", err);
     }
-    if ((size_t)cJSON_GetArraySize(at->node) + *l.n > VF_MAPPING_MAX_ENTRIES) {
-        return fail(at, err, "the list has more than %d entries", VF_MAPPING_MAX_ENTRIES);
-    }
     cJSON_ArrayForEach(entry, at->node)
     {
         char *vf_autofree path = vf_xasprintf("%s[%zu]", at->path, n);
@@ -301,6 +282,9 @@ static int parse_list(const struct vf_mapping_field *f, const struct place *at, 
         size_t i = key ? find_key(&l, key) : 0;
         if (rc == 0 && i < n) {
             rc = fail(&here, err, "%s \"%s\" stands here again", l.of->fields[0].name, key);
+        }
+        if (rc == 0 && i == VF_MAPPING_MAX_ENTRIES) {
+            rc = fail(at, err, "the list has more than %d entries", VF_MAPPING_MAX_ENTRIES);
         }
         if (rc == 0) {
             move_entry(&l, i, n);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "converters/vm/mapping_checks.h"
 #include "converters/vm/names.h"
 #include "importer/base/mem.h"
 
@@ -56,6 +57,10 @@ int vf_network_map_put(struct vf_network_map *map, const char *source, const cha
         vf_error_set(err, VF_INVALID, "an empty name does not map a network");
         vf_error_hint(err, "\"*\" stands for all that no other rule tells of");
         return VF_INVALID;
+    }
+    if (!vf_mapping_is_text(source)) {
+        return vf_error_set(err, VF_INVALID,
+                            "the name of a network is too long, or has control characters");
     }
     for (size_t i = 0; i < map->n_rules; i++) {
         if (strcmp(map->rules[i].source, source) == 0) {

@@ -163,7 +163,8 @@ int vf_mapping_apply(struct vf_cli *cli, const struct vf_mapping_args *args,
         vf_mapping_init(&told);
         rc = add_lists(cli, args, &told, err);
         if (rc == 0) {
-            vf_mapping_lay(mapping, &told);
+            rc = vf_mapping_lay(mapping, &told, err);
+            cli->misuse |= rc == VF_INVALID;
         }
         vf_mapping_release(&told);
     }

@@ -316,6 +316,16 @@ static void test_mapping_load__long_texts_and_lists_are_refused(void **state)
                 "there are more than 1024 of them");
     check_error(load(&m, "  disks:\n    - {disk: x}\n", &err), &err, VF_INVALID,
                 "the list has more than 1024 entries");
+
+    struct vf_mapping over = {0};
+    assert_int_equal(vf_mapping_add_disk(&over, "7:boot=1", NULL), 0);
+    assert_int_equal(vf_mapping_lay(&m, &over, NULL), 0);
+    assert_int_equal(m.n_disks, 1024);
+    assert_int_equal(m.disks[0].boot, 1);
+    assert_int_equal(vf_mapping_add_disk(&over, "new:boot=2", NULL), 0);
+    check_error(vf_mapping_lay(&m, &over, &err), &err, VF_INVALID,
+                "the list has more than 1024 entries");
+    vf_mapping_release(&over);
     vf_mapping_release(&m);
 }
 
@@ -340,7 +350,7 @@ static void test_mapping_lay__what_is_over_goes_first(void **state)
                           "  labels: {b: three, c: four}\n",
                           NULL),
                      0);
-    vf_mapping_lay(&m, &over);
+    assert_int_equal(vf_mapping_lay(&m, &over, NULL), 0);
     assert_string_equal(m.disk_bus, "scsi");
     assert_string_equal(m.nic_model, "e1000");
     assert_int_equal(m.n_storage, 3);

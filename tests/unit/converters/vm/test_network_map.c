@@ -67,6 +67,9 @@ static void test_network_map_add__refuses_what_no_object_is_named(void **state)
         assert_non_null(vf_error_get_hint(err));
         check_error(rc, &err, VF_INVALID, "\"");
     }
+    struct vf_error *err = NULL;
+    check_error(vf_network_map_add(&map, "a\x01=pod", &err), &err, VF_INVALID,
+                "has control characters");
     assert_int_equal(map.n_rules, 0);
     vf_network_map_release(&map);
 }
