@@ -188,7 +188,7 @@ int vf_import_run(const struct vf_import_options *options, struct vf_reporter *r
         im.landing->ops->free(vf_take(im.landing));
     }
     vf_report(reporter, &(struct vf_event){.type = VF_EVENT_RESULT,
-                                           .vm = options->vm ? options->vm : options->path,
+                                           .vm = options->vm ? options->vm : im.source,
                                            .message = place,
                                            .error = e});
     vf_error_move(err, &e);

@@ -63,6 +63,14 @@ def test_ova_by_http__not_found_names_status(vmferry, tmp_path):
     assert not finished_looking(tmp_path / "out")
 
 
+def test_ova_by_http__a_signature_is_not_shown(vmferry, tmp_path):
+    with file_server(tmp_path) as server:
+        url = f"{server.url}/none.ova?signature=s3cret"
+        result = import_ova(vmferry, url, tmp_path / "out", "--progress", "json").failed("404")
+    assert "/none.ova" in result.out
+    assert "s3cret" not in result.out + result.err
+
+
 def test_ova_by_http__that_breaks_off_fails(vmferry, tmp_path, streams):
     ova.write_ova(tmp_path / "box.ova", ova.package("box", streams))
     with file_server(tmp_path, cut_after=3 * MIB) as server:
