@@ -51,19 +51,38 @@ uint64_t vf_target_add(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-bool vf_target_has_claim(const struct vf_check *c, size_t vm, size_t i)
+/* Is an object of that name there already, of an import of VM number `vm`? */
+static bool has_own(const struct vf_check *c, size_t vm, const struct vf_kube_resource *resource,
+                    const char *name)
 {
-    const char *name = c->facts->names ? c->facts->names[vm] : NULL;
-    if (!name) {
-        return false;
-    }
-    const struct vf_owner owner = {.import = name,
+    const struct vf_owner owner = {.import = c->facts->names[vm],
                                    .source_uuid = vf_target_identity(&c->facts->vms[vm])};
-    char *vf_autofree claim = vf_name_of_disk(name, i);
-    char *vf_autofree key = vf_xasprintf("%s/%s", vf_kube_kind(&vf_kube_claims), claim);
+    char *vf_autofree key = vf_xasprintf("%s/%s", vf_kube_kind(resource), name);
     const struct vf_target_name *n = vf_target_find_name(&c->facts->target, key);
     enum vf_owned owned = n ? vf_owned_judge_marks(&n->marks, &owner) : VF_OWNED_NOT;
     return owned == VF_OWNED_UNFINISHED || owned == VF_OWNED_FINISHED;
+}
+
+static const char *name_of(const struct vf_check *c, size_t vm)
+{
+    return c->facts->names ? c->facts->names[vm] : NULL;
+}
+
+bool vf_target_has_claim(const struct vf_check *c, size_t vm, size_t i)
+{
+    char *vf_autofree claim = name_of(c, vm) ? vf_name_of_disk(name_of(c, vm), i) : NULL;
+    return claim && has_own(c, vm, &vf_kube_claims, claim);
+}
+
+bool vf_target_has_volume(const struct vf_check *c, size_t vm, size_t i)
+{
+    char *vf_autofree volume = name_of(c, vm) ? vf_name_of_disk(name_of(c, vm), i) : NULL;
+    return volume && has_own(c, vm, &vf_kube_data_volumes, volume);
+}
+
+bool vf_target_has_machine(const struct vf_check *c, size_t vm)
+{
+    return name_of(c, vm) && has_own(c, vm, &vf_kube_virtual_machines, name_of(c, vm));
 }
 
 static bool is_set(const char *s)

@@ -28,6 +28,9 @@ uint64_t vf_target_request_bytes(const struct vf_kube_storage *s, const struct v
 /* Is a claim for disk `i` of VM number `vm` there already, of an import of that VM? It takes no
  * more room than it has. */
 bool vf_target_has_claim(const struct vf_check *c, size_t vm, size_t i);
+/* Its DataVolume, and the VirtualMachine, in the same way. */
+bool vf_target_has_volume(const struct vf_check *c, size_t vm, size_t i);
+bool vf_target_has_machine(const struct vf_check *c, size_t vm);
 
 /* Without going round. */
 uint64_t vf_target_add(uint64_t a, uint64_t b);

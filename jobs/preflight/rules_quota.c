@@ -178,14 +178,24 @@ static struct taking take_worker(const struct vf_check *c, const char *resource)
     return t;
 }
 
+/* An upload fills DataVolumes; those that adopt are made by KubeVirt, of the VM's templates. */
+static bool makes_volumes(const struct vf_check *c)
+{
+    const struct vf_import_options *import = c->options->import;
+    return import->target == VF_TO_UPLOAD || import->cluster.handover == VF_IMPORT_ADOPT;
+}
+
 static struct taking take_objects(const struct vf_check *c, const char *resource)
 {
     struct taking t = {.amount = 0};
-    bool volumes = strcmp(resource, "count/datavolumes.cdi.kubevirt.io") == 0;
+    bool volumes = strcmp(resource, "count/datavolumes.cdi.kubevirt.io") == 0 && makes_volumes(c);
     bool machines = strcmp(resource, "count/virtualmachines.kubevirt.io") == 0;
     t.counts = volumes || machines;
     for (size_t v = 0; v < c->facts->n_vms && t.counts; v++) {
-        t.amount += machines ? 1 : c->facts->vms[v].n_disks;
+        t.amount += machines && !vf_target_has_machine(c, v);
+        for (size_t i = 0; volumes && i < c->facts->vms[v].n_disks; i++) {
+            t.amount += !vf_target_has_volume(c, v, i);
+        }
     }
     return t;
 }

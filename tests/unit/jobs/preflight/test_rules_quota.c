@@ -12,8 +12,9 @@
 #include "jobs/preflight/demands.h"
 #include "tests/support/check_cluster.h"
 
-#define GIB ((uint64_t)1 << 30)
-#define MIB ((uint64_t)1 << 20)
+#define UUID "50-web01"
+#define GIB  ((uint64_t)1 << 30)
+#define MIB  ((uint64_t)1 << 20)
 
 /* Both VMs have 2 CPUs, 4 GiB, and a disk of 1 GiB. */
 static void set(struct check_world *w, const char *resource, uint64_t left)
@@ -63,6 +64,37 @@ QUOTA(worker_memory, "memory", 201 * MIB)
 QUOTA(worker_memory_limit, "limits.memory", 201 * MIB)
 QUOTA(worker_fits, "memory", 202 * MIB)
 QUOTA(unrelated, "count/secrets", 0)
+
+static void volumes_of_upload(struct check_world *w)
+{
+    volumes(w);
+    w->import.target = VF_TO_UPLOAD;
+    w->import.cluster.handover = VF_IMPORT_CLAIM;
+}
+
+static void no_volumes(struct check_world *w)
+{
+    volumes(w);
+    w->import.cluster.handover = VF_IMPORT_CLAIM;
+}
+
+static void own_volume(struct check_world *w)
+{
+    volumes(w);
+    check_cluster_add_name(w, "DataVolume/web01-disk-0", "web01", UUID, false, false);
+}
+
+static void foreign_volume(struct check_world *w)
+{
+    volumes(w);
+    check_cluster_add_name(w, "DataVolume/web01-disk-0", "web01", "someone", false, false);
+}
+
+static void own_machine(struct check_world *w)
+{
+    machines(w);
+    check_cluster_add_name(w, "VirtualMachine/web01", "web01", UUID, false, false);
+}
 
 /* An upload takes the room of the largest VM's disks once more. */
 static void scratch(struct check_world *w)
@@ -211,6 +243,9 @@ static const struct check_case cases[] = {
     {"quota.compute", VF_CRITICAL, "needs 202 MiB", worker_memory_limit, memory_of_worker_fits},
     {"quota.objects", VF_CRITICAL, "virtualmachines", machines, machines_fit},
     {"quota.objects", VF_CRITICAL, "datavolumes", volumes, unrelated},
+    {"quota.objects", VF_CRITICAL, "datavolumes", volumes_of_upload, no_volumes},
+    {"quota.objects", VF_CRITICAL, "datavolumes", foreign_volume, own_volume},
+    {"quota.objects", VF_CRITICAL, "virtualmachines", machines, own_machine},
     {"quota.memory-limit", VF_WARNING, "LimitRange", memory_limit, memory_limit_above},
     {"quota.memory-limit", VF_CRITICAL, "4.0 GiB", memory_limit_and_start, memory_limit_above},
 };
