@@ -40,7 +40,8 @@ struct vf_check_options {
 struct vf_source_facts {
     bool known;
     bool is_esxi;
-    char *version; /* "8.0.2" */
+    char *version;                      /* "8.0.2" */
+    bool hosts_known, datastores_known; /* what the account sees of them */
     struct vf_host *hosts;
     size_t n_hosts;
     struct vf_datastore *datastores;

@@ -38,11 +38,46 @@ static bool is_older(const struct vf_source_facts *s, const char *version)
 
 /* --- the server -------------------------------------------------------------------------- */
 
+static bool has_unseen_datastore(const struct vf_source_facts *s, const struct vf_vm *vm)
+{
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        const struct vf_vm_disk *d = &vm->disks[i];
+        if (d->datastore && !vf_datastore_find(s->datastores, s->n_datastores, d)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An account sees what it has System.Read on, and vSphere says nothing of the rest. */
+static void tell_unseen(const struct vf_check *c, const struct vf_source_facts *s)
+{
+    size_t hosts = 0, datastores = 0;
+    for (size_t i = 0; i < c->facts->n_vms; i++) {
+        const struct vf_vm *vm = &c->facts->vms[i];
+        hosts +=
+            s->hosts_known && vm->host_moref && !vf_host_find(s->hosts, s->n_hosts, vm->host_moref);
+        datastores += s->datastores_known && has_unseen_datastore(s, vm);
+    }
+    if (hosts) {
+        vf_found(c, NULL, "not judged: the hosts of %zu VM%s, which the account does not see",
+                 hosts, vf_check_plural(hosts));
+    }
+    if (datastores) {
+        vf_found(c, NULL,
+                 "not judged: datastores with disks of %zu VM%s, which the account does not see",
+                 datastores, vf_check_plural(datastores));
+    }
+}
+
 static void check_unreadable(const struct vf_check *c)
 {
     const struct vf_source_facts *s = source_of(c);
     for (size_t i = 0; s && i < s->n_unknown; i++) {
         vf_found(c, NULL, "not judged: %s", s->unknown[i]);
+    }
+    if (s) {
+        tell_unseen(c, s);
     }
 }
 

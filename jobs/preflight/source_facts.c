@@ -122,10 +122,12 @@ static int fetch_parts(struct vf_vsphere *vs, const struct vf_check_options *opt
 {
     struct vf_error *e = NULL;
     int rc = vf_vsphere_fetch_hosts(vs, &f->hosts, &f->n_hosts, &e);
+    f->hosts_known = rc == 0;
     rc = forgive(f, "hosts and clusters", rc, &e, err);
     rc = rc ? rc : vf_cancel_check(cancel, err);
     if (rc == 0) {
         rc = vf_vsphere_fetch_datastores(vs, &f->datastores, &f->n_datastores, &e);
+        f->datastores_known = rc == 0;
         rc = forgive(f, "datastores", rc, &e, err);
     }
     rc = rc ? rc : vf_cancel_check(cancel, err);

@@ -17,7 +17,7 @@
 static struct vf_source_facts *source(struct check_world *w)
 {
     struct vf_source_facts *s = &w->facts.source;
-    s->known = s->clock_known = true;
+    s->known = s->clock_known = s->hosts_known = s->datastores_known = true;
     s->version = vf_xstrdup("8.0.2");
     s->api_version = vf_xstrdup("8.0.2.0");
     s->n_hosts = 2;
@@ -49,6 +49,17 @@ static void unreadable(struct check_world *w)
     s->n_unknown = 1;
     s->unknown = vf_xcalloc(1, sizeof *s->unknown);
     s->unknown[0] = vf_xstrdup("datastores: cannot read the datastores (NoPermission)");
+}
+
+static void host_unseen(struct check_world *w)
+{
+    source(w);
+    vf_replace_string(&w->vms[0].host_moref, "host-9");
+}
+
+static void datastore_unseen(struct check_world *w)
+{
+    vf_replace_string(&source(w)->datastores[0].name, "slow");
 }
 
 static void clock_behind(struct check_world *w)
@@ -203,6 +214,8 @@ static void little_space_off(struct check_world *w)
 
 static const struct check_case cases[] = {
     {"source.unreadable", VF_INFORMATION, "datastores: cannot read", unreadable, fine},
+    {"source.unreadable", VF_INFORMATION, "the hosts of 1 VM,", host_unseen, fine},
+    {"source.unreadable", VF_INFORMATION, "disks of 2 VMs, which", datastore_unseen, fine},
     {"source.clock-skew", VF_WARNING, "vCenter is 10:00 behind", clock_behind, clock_a_little_off},
     {"source.clock-skew", VF_WARNING, "behind", clock_behind, clock_unknown},
     {"source.old-version", VF_WARNING, "version 6.0 of the API", api_6_0, api_6_5},
