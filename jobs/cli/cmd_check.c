@@ -35,7 +35,7 @@ struct check_args {
     struct vf_cluster_args cluster;
     struct vf_landing_args landing;
     struct vf_upload_args upload;
-    const char *to;
+    const char *to, *target_name;
     bool warm, allow_stun, hard_power_off;
     int probe, least, output;
     bool strict, list_rules;
@@ -69,6 +69,10 @@ static int check_fits(struct vf_cli *cli, const struct check_args *args,
     if (args->common.n_operands > 0 && selects(&args->select)) {
         return vf_cli_misuse(cli, err, "VMs are either named or selected by options, not both");
     }
+    if (args->target_name && args->common.n_operands != 1) {
+        return vf_cli_misuse(cli, err,
+                             "\"--target-name\" goes with one VM, which is named as operand");
+    }
     if (args->warm && import->target == VF_TO_UPLOAD) {
         return vf_cli_misuse(cli, err,
                              "\"--warm\" goes with --to pvc or --to dir:PATH, since an "
@@ -86,6 +90,7 @@ static int fill(struct vf_cli *cli, const struct check_args *args, struct vf_map
     *import = (struct vf_import_options){
         .kind = VF_IMPORT_VSPHERE,
         .target = VF_TO_DIR,
+        .name = args->target_name,
         .namespace_name = args->cluster.namespace_name,
         .cluster = {.where = vf_cluster_options_of(&args->cluster)},
     };
@@ -206,6 +211,11 @@ static const struct vf_option what_options[] = {
              "too. Without it the source alone is",
      .offset = offsetof(struct check_args, to),
      .complete = VF_COMPLETE_TARGET},
+    {.name = "target-name",
+     .kind = VF_OPTION_STRING,
+     .value = "NAME",
+     .help = "what the VM is to be called, as by --name of the import; of one VM",
+     .offset = offsetof(struct check_args, target_name)},
     {.name = "warm",
      .kind = VF_OPTION_FLAG,
      .help = "for \"vmferry migrate --warm\"",

@@ -45,7 +45,7 @@ static void assign_names(const struct vf_import_options *import, struct vf_facts
 {
     if (import->name && f->n_vms == 1) {
         f->names = vf_xcalloc(1, sizeof *f->names);
-        f->names[0] = vf_xstrdup(import->name);
+        f->names[0] = vf_name_to_label(import->name, VF_NAME_VM_MAX); /* as the import does */
         return;
     }
     const struct vf_vm **vf_autofree vms = vf_xcalloc(f->n_vms, sizeof(void *));

@@ -168,15 +168,16 @@ const struct vf_rule vf_rules_name[] = {
      .area = VF_AREA_TARGET,
      .looks_at = "VirtualMachines, DataVolumes and claims of the names to come",
      .message = "something else has the name of the VM, or of one of its disks, and is left alone",
-     .action = "choose another with --name",
+     .action = "import it with another --name (\"vmferry check\" takes it as --target-name)",
      .check = check_name_taken},
     {.id = "target.imported",
      .severity = VF_CRITICAL,
      .area = VF_AREA_TARGET,
      .looks_at = "vmferry's marks on what has the names to come",
      .message = "the VM was imported before",
-     .action = "another name by --name brings it once more; kubectl delete, or vmferry cleanup "
-               "--all for disks that no VM uses, makes room",
+     .action = "an import with another --name brings it once more (\"vmferry check\" takes it as "
+               "--target-name); kubectl delete, or vmferry cleanup --all for disks that no VM "
+               "uses, makes room",
      .check = check_imported},
     {.id = "target.unfinished",
      .severity = VF_INFORMATION,

@@ -142,6 +142,7 @@ def test_no_login__status_3(vmferry, fleet, tmp_path):
         (["--allow-stun"], ["--allow-stun", "--warm"]),
         (["-o", "json", "--least", "warning"], ["--least"]),
         (["--cpu-model", "a/b"], ["--cpu-model"]),
+        (["--target-name", "other"], ["--target-name", "one VM"]),
     ],
 )
 def test_misuse__status_2_and_no_word_on_stdout(check, arguments, words):
@@ -171,6 +172,16 @@ def test_yaml__says_the_same_as_json(check):
     arguments = ("--folder", "/DC0/vm/fleet", *ALONE)
     as_json = json.loads(check(*arguments, "-o", "json").out)
     assert yaml.safe_load(check(*arguments, "-o", "yaml").out) == as_json
+
+
+def test_target_name__is_what_the_import_makes_of_it(check):
+    def named(name):
+        result = check("clean", *ALONE, "--target-name", name, "-o", "json").good()
+        return [vm["target_name"] for vm in json.loads(result.out)["vms"]]
+
+    assert named("other") == ["other"]
+    (label,) = named("New Name")
+    assert label.startswith("new-name-")
 
 
 def test_vms_of_one_name__have_their_own_findings(found):
