@@ -321,7 +321,7 @@ def test_name_that_is_taken(cluster, prod, import_vm, resource, name):
     made = cluster.create(foreign(resource, name), prod)
     import_vm("web").wait().failed(
         f'{made["kind"]}/{name} is in namespace "{prod}" already, and is not vmferry\'s',
-        "choose another with --name",
+        "import it with another --name",
     )
     import_vm("web", "--skip-check", "target.name-taken").wait().failed(
         f'there is a {made["kind"]} "{name}" in namespace "{prod}" already',
