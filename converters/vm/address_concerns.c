@@ -33,6 +33,18 @@ static bool is_given(const struct vf_manifest_plan *plan, size_t i)
     return all;
 }
 
+/* What cloud-init is told of some NICs it does to all, and the guest's own settings are no more. */
+static bool has_cloud_init(const struct vf_manifest_plan *plan)
+{
+    if (plan->mapping->addresses != VF_ADDRESSES_CLOUD_INIT ||
+        vf_kubevirt_family(plan) != VF_GUEST_LINUX) {
+        return false;
+    }
+    cJSON *network = vf_cloud_init_network(plan->vm, plan->networks);
+    cJSON_Delete(network);
+    return network != NULL;
+}
+
 static void tell_nic(const struct vf_manifest_plan *plan, size_t i, struct vf_concerns *c)
 {
     char *vf_autofree addresses = static_addresses(&plan->vm->nics[i]);
@@ -54,6 +66,11 @@ static void tell_nic(const struct vf_manifest_plan *plan, size_t i, struct vf_co
             "another one%s",
             i, addresses,
             plan->mapping->addresses == VF_ADDRESSES_CLOUD_INIT ? "; cloud-init is for Linux" : "");
+    } else if (has_cloud_init(plan)) {
+        vf_concerns_add(c, "nic.address-lost",
+                        "NIC net-%zu had %s: cloud-init sets up all NICs, and cannot be told of "
+                        "what has no MAC address of its own or no prefix length",
+                        i, addresses);
     } else {
         vf_concerns_add(c, "nic.address-static",
                         "NIC net-%zu has %s: the guest's own settings keep that only where they go "

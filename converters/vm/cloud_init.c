@@ -113,10 +113,9 @@ static void add_ethernet(const struct vf_vm *vm, size_t i, const struct vf_netwo
 {
     const struct vf_vm_nic *nic = &vm->nics[i];
     bool fixed = is_attached(choice) && has_static(nic);
-    bool dhcp4 = !is_attached(choice) || asks_by_dhcp(nic, AF_INET);
     bool dhcp6 = is_attached(choice) && asks_by_dhcp(nic, AF_INET6);
-    if (choice->kind == VF_NETWORK_IGNORE || !vf_network_keeps_mac(nic->mac) ||
-        (!fixed && !dhcp4 && !dhcp6)) {
+    bool dhcp4 = asks_by_dhcp(nic, AF_INET) || !(fixed || dhcp6) || !is_attached(choice);
+    if (choice->kind == VF_NETWORK_IGNORE || !vf_network_keeps_mac(nic->mac)) {
         return;
     }
     char *vf_autofree name = vf_xasprintf("net-%zu", i);

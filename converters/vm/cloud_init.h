@@ -22,8 +22,8 @@
     "#cloud-config\npreserve_hostname: true\nssh_deletekeys: false\nusers: []\n"
 
 /* NULL when no NIC that is left in, on an attachment, has a static address (the pod network gives
- * its own). NICs that asked by DHCP, or are on the pod network, go on asking: cloud-init sets up
- * none that it is not told of. What is no address, or has no prefix length, is left out. Caller
+ * its own). All other NICs ask by DHCP, whatever is known of them: cloud-init sets up none that it
+ * is not told of. What is no address, or has no prefix length, is left out. Caller
  * deletes. `choices` is one a NIC. */
 cJSON *vf_cloud_init_network(const struct vf_vm *vm, const struct vf_network_choice *choices);
 

@@ -90,7 +90,8 @@ static void test_cloud_init_network__others_go_on_asking(void **state)
                    "\"net-0\":{\"match\":{\"macaddress\":\"00:50:56:9a:11:01\"},"
                    "\"addresses\":[\"10.1.2.3/24\"]},"
                    "\"net-1\":{\"match\":{\"macaddress\":\"00:50:56:9a:11:02\"},\"dhcp4\":true},"
-                   "\"net-2\":{\"match\":{\"macaddress\":\"00:50:56:9a:11:03\"},\"dhcp4\":true}}}");
+                   "\"net-2\":{\"match\":{\"macaddress\":\"00:50:56:9a:11:03\"},\"dhcp4\":true},"
+                   "\"net-4\":{\"match\":{\"macaddress\":\"00:50:56:9a:11:05\"},\"dhcp4\":true}}}");
     /* Nothing to keep on an attachment. */
     static const enum vf_network_kind pod[] = {VF_NETWORK_POD, VF_NETWORK_ATTACHMENT,
                                                VF_NETWORK_IGNORE, VF_NETWORK_IGNORE,
@@ -180,6 +181,30 @@ static void test_cloud_init__is_given_to_linux_that_wants_it(void **state)
     manifest_check_release(&c);
 }
 
+static void test_cloud_init__address_that_it_cannot_keep_is_lost(void **state)
+{
+    (void)state;
+    struct vf_vm_address bare = {.ip = TEXT("10.9.9.9"), .origin = VF_ADDRESS_STATIC};
+    struct vf_vm_nic nics[] = {
+        {.mac = TEXT("00:50:56:9a:11:01"), .addresses = &bare, .n_addresses = 1},
+        {.mac = TEXT("00:50:56:9a:11:02"), .addresses = addresses, .n_addresses = 1},
+    };
+    struct manifest_check c = manifest_check_linux();
+    c.vm.nics = nics;
+    c.vm.n_nics = 1;
+    nics[0].network = nics[1].network = TEXT("lan");
+    c.mapping.addresses = VF_ADDRESSES_CLOUD_INIT;
+    vf_network_map_add(&c.mapping.networks, "lan=lab/lan", NULL);
+    manifest_check_build(&c); /* cloud-init is not told of anything */
+    manifest_check_concern(&c, "nic.address-lost", NULL);
+    manifest_check_concern(&c, "nic.address-static", "10.9.9.9");
+    c.vm.n_nics = 2;
+    manifest_check_build(&c);
+    manifest_check_concern(&c, "nic.address-lost", "NIC net-0 had 10.9.9.9: cloud-init");
+    manifest_check_concern(&c, "nic.address-static", NULL);
+    manifest_check_release(&c);
+}
+
 static void test_cloud_init__more_than_admission_takes_is_lost(void **state)
 {
     (void)state;
@@ -208,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_cloud_init_network__others_go_on_asking),
         cmocka_unit_test(test_cloud_init_network__what_is_no_address_stays_out),
         cmocka_unit_test(test_cloud_init__is_given_to_linux_that_wants_it),
+        cmocka_unit_test(test_cloud_init__address_that_it_cannot_keep_is_lost),
         cmocka_unit_test(test_cloud_init__more_than_admission_takes_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
