@@ -17,6 +17,9 @@
 /* VF_INVALID: pages that the guest's memory is no multiple of. */
 int vf_kubevirt_check_machine(const struct vf_manifest_plan *plan, struct vf_error **err);
 
+/* The same of a whole VirtualMachine, with what a template told. */
+int vf_kubevirt_check_pages(const cJSON *machine, struct vf_error **err);
+
 /* domain.cpu: topology as of the source, unless an instance type has it; what else a person told.
  * Where CPUs could not be added to the running VM, maxSockets keeps it so; else the cluster's own
  * maximum holds. */

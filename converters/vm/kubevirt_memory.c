@@ -44,6 +44,43 @@ int vf_kubevirt_check_machine(const struct vf_manifest_plan *plan, struct vf_err
     return rc;
 }
 
+/* 0: of another form, which is KubeVirt's to judge. */
+static uint64_t bytes_of(const char *text)
+{
+    static const struct {
+        const char *suffix;
+        uint64_t bytes;
+    } units[] = {{"", 1},     {"k", 1000}, {"M", 1000000}, {"G", 1000000000},
+                 {"Ki", KIB}, {"Mi", MIB}, {"Gi", GIB},    {"Ti", 1024 * GIB}};
+    char *suffix = NULL;
+    uint64_t n = text && *text >= '0' && *text <= '9' ? strtoull(text, &suffix, 10) : 0;
+    for (size_t i = 0; n && i < sizeof units / sizeof *units; i++) {
+        uint64_t bytes;
+        if (strcmp(suffix, units[i].suffix) == 0 &&
+            !__builtin_mul_overflow(n, units[i].bytes, &bytes)) {
+            return bytes;
+        }
+    }
+    return 0;
+}
+
+int vf_kubevirt_check_pages(const cJSON *machine, struct vf_error **err)
+{
+    const cJSON *template = vf_json_object(vf_json_object(machine, "spec"), "template");
+    const cJSON *domain = vf_json_object(vf_json_object(template, "spec"), "domain");
+    const cJSON *memory = vf_json_object(domain, "memory");
+    const char *guest = vf_json_string(memory, "guest");
+    const char *size = vf_json_string(vf_json_object(memory, "hugepages"), "pageSize");
+    uint64_t page = bytes_of(size);
+    if (!page || bytes_of(guest) % page == 0) {
+        return 0;
+    }
+    int rc = vf_error_set(err, VF_INVALID, "a memory of %s is no multiple of hugepages of %s",
+                          guest, size);
+    vf_error_hint(err, "use smaller pages in the template, or change the VM's memory");
+    return rc;
+}
+
 static bool may_have_maximum(const struct vf_manifest_plan *plan, uint64_t bytes)
 {
     uint64_t page = page_bytes(plan->mapping->hugepages);

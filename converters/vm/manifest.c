@@ -158,7 +158,8 @@ static int fill(struct vf_manifest_plan *plan, const cJSON *template, const char
     m->documents[m->n_documents++] = vf_kubevirt_vm(plan, &m->concerns);
     merge_template(plan, template, what, m);
     m->comment = vf_manifest_comment(plan, &m->concerns);
-    return count_disks(m, err);
+    int rc = vf_kubevirt_check_pages(m->documents[m->n_documents - 1], err);
+    return rc ? rc : count_disks(m, err);
 }
 
 /* What the options say beside a mapping, as one; the networks are borrowed. */

@@ -712,6 +712,26 @@ static void test_manifest__template_is_the_mappings_else_the_rows(void **state)
     vf_error_free(err);
 }
 
+static void test_manifest__pages_of_a_template_fit_the_memory(void **state)
+{
+    (void)state;
+    struct vf_mapping mapping = {
+        .template_text = TEXT("{apiVersion: kubevirt.io/v1, kind: VirtualMachine, spec: {template: "
+                              "{spec: {domain: {memory: {hugepages: {pageSize: 1Gi}}}}}}}")};
+    struct vf_vm vm = linux_vm();
+    struct vf_manifest_options o = {.mapping = &mapping};
+    struct vf_manifests m;
+    struct vf_error *err = NULL;
+    vm.memory_bytes = UINT64_C(1028) << 20;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, &err), VF_INVALID);
+    assert_non_null(strstr(vf_error_message(err), "1028Mi is no multiple of hugepages of 1Gi"));
+    vf_error_free(err);
+    vm.memory_bytes = 2 * GIB;
+    assert_int_equal(vf_manifests_build(&vm, &o, &m, NULL), 0);
+    expect_at(&m, SPEC "domain.memory.hugepages.pageSize", "\"1Gi\"");
+    vf_manifests_release(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -728,6 +748,7 @@ int main(void)
         cmocka_unit_test(test_manifest__more_disks_than_kubevirt_takes_are_invalid),
         cmocka_unit_test(test_manifest__vm_with_nothing_but_a_cdrom),
         cmocka_unit_test(test_manifest__template_is_the_mappings_else_the_rows),
+        cmocka_unit_test(test_manifest__pages_of_a_template_fit_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
