@@ -228,7 +228,11 @@ void vf_kubevirt_describe(const struct vf_manifest_plan *plan, cJSON *metadata,
                             .annotations = vf_json_add_object(metadata, "annotations")};
     for (size_t i = 0; i < plan->mapping->n_annotations; i++) {
         const struct vf_map_pair *a = &plan->mapping->annotations[i];
-        annotate(&d, a->key, a->value, NULL);
+        if (a->value && *a->value) {
+            annotate(&d, a->key, a->value, NULL);
+        } else if (!cJSON_GetObjectItemCaseSensitive(d.annotations, a->key)) {
+            vf_json_add_string(d.annotations, a->key, ""); /* told so, unlike one of the source's */
+        }
         vf_origin_note_member(plan->origins, d.annotations, a->key, VF_ORIGIN_OPTION,
                               "--annotation");
     }

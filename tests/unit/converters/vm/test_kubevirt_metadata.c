@@ -96,7 +96,8 @@ static void test_kubevirt_metadata__what_a_person_tells_goes_before(void **state
 {
     (void)state;
     struct vf_map_pair labels[] = {{TEXT("team"), TEXT("a")}, {TEXT("empty"), TEXT("")}};
-    struct vf_map_pair annotations[] = {{TEXT("example.com/note"), TEXT("moved: 2024")}};
+    struct vf_map_pair annotations[] = {{TEXT("example.com/note"), TEXT("moved: 2024")},
+                                        {TEXT("example.com/flag"), TEXT("")}};
     struct vf_vm_disk disk = {.capacity_bytes = GIB};
     struct manifest_check c = manifest_check_linux();
     c.vm.disks = &disk;
@@ -104,8 +105,9 @@ static void test_kubevirt_metadata__what_a_person_tells_goes_before(void **state
     c.mapping.labels = labels;
     c.mapping.n_labels = 2;
     c.mapping.annotations = annotations;
-    c.mapping.n_annotations = 1;
+    c.mapping.n_annotations = 2;
     manifest_check_build(&c);
+    expect_annotation(&c, "example.com/flag", "");
     expect_label(&c, "team", "a");
     expect_label(&c, "empty", "");
     expect_label(&c, "app.kubernetes.io/managed-by", "vmferry");
