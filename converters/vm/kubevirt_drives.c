@@ -127,10 +127,31 @@ static void add_disks(const struct vf_manifest_plan *plan, struct vf_drives *dri
 }
 
 static const char *iso_claim(const struct vf_mapping *m, const struct vf_vm_cdrom *cdrom)
+/* A datastore stands in brackets, which are a set of characters to fnmatch(3). */
+static bool iso_matches(const struct vf_iso_rule *rule, const struct vf_vm_cdrom *cdrom)
 {
-    for (size_t i = 0; i < m->n_isos && cdrom->file; i++) {
-        if (strcmp(m->isos[i].file, cdrom->file) == 0 ||
-            fnmatch(m->isos[i].file, cdrom->file, 0) == 0) {
+    const char *pattern = rule->file, *file = cdrom->file;
+    if (!file || strcmp(pattern, file) == 0) {
+        return file != NULL;
+    }
+    const char *end = *pattern == '[' ? strstr(pattern, "] ") : NULL;
+    size_t n = end ? (size_t)(end - pattern) + 2 : 0;
+    return strncmp(pattern, file, n) == 0 && fnmatch(pattern + n, file + n, 0) == 0;
+}
+
+bool vf_iso_rule_matches(const struct vf_iso_rule *rule, const struct vf_vm *vm)
+{
+    for (size_t i = 0; i < vm->n_cdroms; i++) {
+        if (vm->cdroms[i].kind == VF_CDROM_ISO && iso_matches(rule, &vm->cdroms[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+{
+    for (size_t i = 0; i < m->n_isos; i++) {
+        if (iso_matches(&m->isos[i], cdrom)) {
             return m->isos[i].claim;
         }
     }
@@ -138,6 +159,17 @@ static const char *iso_claim(const struct vf_mapping *m, const struct vf_vm_cdro
 }
 
 static void add_cdroms(const struct vf_manifest_plan *plan, struct vf_drives *drives,
+static void tell_unused_isos(const struct vf_manifest_plan *plan, struct vf_concerns *concerns)
+{
+    for (size_t i = 0; i < plan->mapping->n_isos; i++) {
+        if (!vf_iso_rule_matches(&plan->mapping->isos[i], plan->vm)) {
+            TELL(concerns, "mapping.iso-unused",
+                 "no drive of the VM has an ISO \"%s\", for which a claim is named",
+                 plan->mapping->isos[i].file);
+        }
+    }
+}
+
                        struct vf_concerns *concerns)
 {
     enum vf_map_cdrom way = plan->mapping->cdroms;
@@ -204,6 +236,7 @@ void vf_drives_plan(const struct vf_manifest_plan *plan, struct vf_concerns *con
     add_disks(plan, &drives, concerns);
     add_cdroms(plan, &drives, concerns);
     add_cloud_init(plan, &drives, concerns);
+    tell_unused_isos(plan, concerns);
     vf_drives_choose_buses(plan, &drives, concerns);
     vf_drives_choose_boot(plan, &drives, concerns);
     vf_drives_choose_threads(plan, &drives, concerns);

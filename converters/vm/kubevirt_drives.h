@@ -87,4 +87,8 @@ void vf_drives_choose_threads(const struct vf_manifest_plan *plan, struct vf_dri
 void vf_kubevirt_disks(const struct vf_manifest_plan *plan, const struct vf_drives *drives,
                        cJSON *devices);
 
+/* Whether an ISO in one of the VM's drives is the rule's: the datastore by its name, the rest of
+ * the file by pattern. */
+bool vf_iso_rule_matches(const struct vf_iso_rule *rule, const struct vf_vm *vm);
+
 #endif

@@ -384,6 +384,15 @@ static void test_drives__cdroms_are_kept_as_told(void **state)
         &c, SPEC "volumes",
         "[{\"name\":\"cdrom-1\",\"persistentVolumeClaim\":{\"claimName\":\"iso\"}}]");
     manifest_check_origin(&c, SPEC "volumes.0", VF_ORIGIN_OPTION, "ISO");
+    manifest_check_concern(&c, "mapping.iso-unused", NULL);
+    iso.file = TEXT("[ds1] iso/*");
+    manifest_check_build(&c);
+    manifest_check_concern(&c, "cdrom.iso-lost", NULL);
+    manifest_check_concern(&c, "mapping.iso-unused", NULL);
+    iso.file = TEXT("[d] iso/*");
+    manifest_check_build(&c);
+    manifest_check_concern(&c, "cdrom.iso-lost", "no claim is named");
+    manifest_check_concern(&c, "mapping.iso-unused", "\"[d] iso/*\"");
     manifest_check_release(&c);
 }
 

@@ -301,6 +301,25 @@ static void empty_drive_kept(struct check_world *w)
     empty_drive(w);
     w->mapping.cdroms = VF_CDROMS_EMPTY;
 }
+static void iso_rule(struct check_world *w, const char *file)
+{
+    iso(w);
+    w->mapping.isos = vf_xcalloc(1, sizeof *w->mapping.isos);
+    w->mapping.isos[0] =
+        (struct vf_iso_rule){.file = vf_xstrdup(file), .claim = vf_xstrdup("image")};
+    w->mapping.n_isos = 1;
+}
+
+static void iso_typo(struct check_world *w)
+{
+    iso_rule(w, "[slow] iso/*");
+}
+
+static void iso_there(struct check_world *w)
+{
+    iso_rule(w, "[fast] iso/*");
+}
+
 
 /* --- NICs -------------------------------------------------------------------------------- */
 
@@ -402,6 +421,7 @@ static const struct check_case cases[] = {
     {"vm.cpu-limit", VF_INFORMATION, "1000 MHz", cpu_limited, cpu_limit_kept},
     {"vm.memory-reservation", VF_INFORMATION, "1024 MB", memory_reserved, memory_requested},
     {"vm.memory-limit", VF_INFORMATION, "1024 MB", memory_limited, memory_reserved},
+    {"mapping.iso-unused", VF_INFORMATION, "\"[slow] iso/*\"", iso_typo, iso_there},
     {"vm.memory-overcommitted", VF_WARNING, "1Gi", memory_requested, memory_requested_whole},
     {"vm.instancetype", VF_INFORMATION, "instance type", instancetype, preference},
     {"vm.instancetype-none", VF_WARNING, "large enough", instancetype_too_small, instancetype},
