@@ -12,6 +12,22 @@
 #include "jobs/migration/world.h"
 #include "jobs/preflight/preflight.h"
 
+int vf_migration_check_mapping(const struct vf_mapping *mapping, struct vf_error **err)
+{
+    int rc = mapping ? vf_mapping_check(mapping, err) : 0;
+    for (size_t i = 0; mapping && i < mapping->n_disks && rc == 0; i++) {
+        const char *disk = mapping->disks[i].disk;
+        if (*disk && disk[strspn(disk, "0123456789")] == '\0') {
+            rc = vf_error_set(err, VF_INVALID,
+                              "a rule names disk \"%s\" by its number, and numbers change when "
+                              "disks come and go: name it by its label or UUID",
+                              disk);
+            vf_error_hint(err, "vmferry inventory -o yaml has labels and UUIDs");
+        }
+    }
+    return rc;
+}
+
 /* --- making and freeing a world ---------------------------------------------------------- */
 
 static int init_world(struct vf_real_world *r, const struct vf_migration_options *options,
@@ -201,9 +217,8 @@ static int run(const struct vf_migration_options *options, const struct job *job
     struct vf_real_world r;
     struct vf_error *e = NULL;
     int rc = init_world(&r, options, reporter, cancel, &e);
-    if (rc == 0) {
-        rc = run_job(&r, job, &e);
-    }
+    rc = rc || job->cancel ? rc : vf_migration_check_mapping(options->import.mapping, &e);
+    rc = rc ? rc : run_job(&r, job, &e);
     char *vf_autofree place =
         r.target && r.target->place && !job->cancel ? vf_xstrdup(r.target->place) : NULL;
     release_world(&r);

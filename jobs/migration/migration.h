@@ -26,6 +26,11 @@ struct vf_migration_options {
     bool no_digest;
 };
 
+/* Whether a warm migration can go by the mapping; NULL is fine. VF_INVALID with what does not go
+ * together in it, and where a rule names a disk by its number: numbers are counted anew at every
+ * look, and mean other disks once one came or went between two rounds. */
+int vf_migration_check_mapping(const struct vf_mapping *mapping, struct vf_error **err);
+
 /* 0: the new VM is there, and the source is off with a note on it. Else nothing was lost: the same
  * call goes on. `reporter` and `cancel` may be NULL. */
 int vf_migration_run(const struct vf_migration_options *options, struct vf_reporter *reporter,

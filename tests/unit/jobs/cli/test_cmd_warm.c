@@ -155,6 +155,30 @@ static void test_migrate__only_then_is_the_source_asked_for(void **state)
     }
 }
 
+static void check_number_of_disk(const char *line)
+{
+    struct run r = run(line);
+    assert_int_not_equal(r.status, 0);
+    if (!strstr(r.err, "a rule names disk \"1\" by its number") || !strstr(r.err, "inventory")) {
+        fail_msg("%s", r.err);
+    }
+    run_free(&r);
+}
+
+/* They are counted anew at every look. Nothing is asked of the source, which is not there. */
+static void test_migrate__numbers_of_disks_are_refused(void **state)
+{
+    (void)state;
+    static const char source[] = " --source 127.0.0.1:1 --user u --insecure-skip-verify";
+    static const char *const commands[] = {DIR, WARM "--to pvc:/disks ", WARM "--to pvc -n ns "};
+    for (size_t i = 0; i < VF_COUNT(commands); i++) {
+        setenv("VMFERRY_PASSWORD", "p", 1); /* it is taken out once it was read */
+        char *vf_autofree line =
+            vf_xasprintf("%s--disk Hard_disk_1:bus=sata --disk 1:skip%s", commands[i], source);
+        check_number_of_disk(line);
+    }
+}
+
 static void test_others__operands(void **state)
 {
     (void)state;
@@ -293,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_migrate__transport),
         cmocka_unit_test(test_migrate__times),
         cmocka_unit_test(test_migrate__only_then_is_the_source_asked_for),
+        cmocka_unit_test(test_migrate__numbers_of_disks_are_refused),
         cmocka_unit_test(test_others__operands),
         cmocka_unit_test(test_others__folder_without_a_migration),
         cmocka_unit_test(test_status__of_a_folder),
