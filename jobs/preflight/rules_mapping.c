@@ -1,6 +1,7 @@
 /* Rows of what the mapping tells as concerns (converters/vm/concerns.h), and of a mapping that
  * cannot be done at all. They have no check of their own, but for those that are to be told once
  * for all VMs: whoever maps finds them. */
+#include "converters/vm/kubevirt_drives.h"
 #include "jobs/preflight/looks.h"
 
 /* Each VM by itself would tell of all the networks that the others are on. */
@@ -35,6 +36,21 @@ static void check_disk_unused(const struct vf_check *c)
     }
 }
 
+static void check_iso_unused(const struct vf_check *c)
+{
+    const struct vf_mapping *m = vf_check_mapping(c);
+    for (size_t i = 0; m && i < m->n_isos; i++) {
+        size_t v = 0;
+        while (v < c->facts->n_vms && !vf_iso_rule_matches(&m->isos[i], &c->facts->vms[v])) {
+            v++;
+        }
+        if (v == c->facts->n_vms && v > 0) {
+            vf_found(c, NULL, "no drive of %s has an ISO \"%s\", for which a claim is named",
+                     v == 1 ? "the VM" : "any VM", m->isos[i].file);
+        }
+    }
+}
+
 const struct vf_rule vf_rules_mapping[] = {
     {.id = "mapping.invalid",
      .severity = VF_CRITICAL,
@@ -65,6 +81,14 @@ const struct vf_rule vf_rules_mapping[] = {
                "inventory -o yaml has them",
      .once = true,
      .check = check_disk_unused},
+    {.id = "mapping.iso-unused",
+     .severity = VF_INFORMATION,
+     .area = VF_AREA_MAPPING,
+     .looks_at = "rules of ISO images",
+     .message = "a rule names an ISO image that no drive of any VM has",
+     .action = "compare the name with that in vmferry inventory -o yaml",
+     .once = true,
+     .check = check_iso_unused},
     {.id = "vm.cpu-unknown",
      .severity = VF_WARNING,
      .area = VF_AREA_MAPPING,
