@@ -32,7 +32,8 @@ static const char *label_of(const char *label, const char *otherwise)
 
 static enum vf_map_rdm rdm_of(const struct vf_manifest_plan *plan, const struct vf_disk_rule *rule)
 {
-    return rule && rule->rdm != VF_RDM_ASK ? rule->rdm : plan->mapping->rdm;
+    enum vf_map_rdm rdm = rule && rule->rdm ? rule->rdm : plan->mapping->rdm;
+    return rdm == VF_RDM_UNSET ? VF_RDM_ASK : rdm;
 }
 
 static void tell_copied(const struct vf_manifest_plan *plan, const struct vf_vm_disk *d,
@@ -77,7 +78,7 @@ static void add_other(const struct vf_manifest_plan *plan, size_t i, size_t numb
     const struct vf_disk_rule *rule = vf_mapping_rule_for(plan->mapping, disk);
     const char *label = label_of(disk->label, "a disk");
     bool lun = disk->rdm && rdm_of(plan, rule) == VF_RDM_LUN;
-    bool skipped = rule && rule->skip;
+    bool skipped = rule && rule->skip == VF_YES;
     if (skipped || !rule || !rule->claim) {
         if (lun && !skipped) {
             TELL(concerns, "disk.lun-unclaimed",

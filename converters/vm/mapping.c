@@ -205,12 +205,12 @@ int vf_mapping_add_storage(struct vf_mapping *m, const char *text, struct vf_err
 static int check_disk(const struct vf_mapping *m, size_t i, struct vf_error **err)
 {
     const struct vf_disk_rule *d = &m->disks[i];
-    if (d->skip && d->claim) {
+    if (d->skip == VF_YES && d->claim) {
         return vf_error_set(err, VF_INVALID,
                             "disk \"%s\" is to be left out, and to have the claim \"%s\"", d->disk,
                             d->claim);
     }
-    if (d->skip && d->boot) {
+    if (d->skip == VF_YES && d->boot) {
         return vf_error_set(err, VF_INVALID, "disk \"%s\" is to be left out, and to be booted from",
                             d->disk);
     }

@@ -24,6 +24,7 @@ enum vf_map_resources {
 };
 
 enum vf_map_rdm {
+    VF_RDM_UNSET,  /* of a disk: as for all of them; of all: as ASK */
     VF_RDM_ASK,    /* a critical finding: nobody decided */
     VF_RDM_COPY,   /* its content is copied; what a snapshot does not hold only from a VM that is
                       off */
@@ -62,7 +63,7 @@ struct vf_disk_rule {
     uint32_t boot; /* bootOrder, from 1 */
     enum vf_map_rdm rdm;
     enum vf_tristate io_thread; /* a dedicated I/O thread; UNSET: by size and number */
-    bool skip;                  /* left out */
+    enum vf_tristate skip;      /* left out; UNSET: no */
 };
 
 /* An ISO in a drive, and the claim (filled by whoever maps it) that holds it in the cluster. */

@@ -152,13 +152,14 @@ struct vf_disk_storage vf_mapping_storage_of(const struct vf_mapping *m, const s
 enum vf_map_rdm vf_mapping_rdm_of(const struct vf_mapping *m, const struct vf_vm_disk *disk)
 {
     const struct vf_disk_rule *rule = vf_mapping_rule_for(m, disk);
-    return rule && rule->rdm ? rule->rdm : m ? m->rdm : VF_RDM_ASK;
+    enum vf_map_rdm rdm = rule && rule->rdm ? rule->rdm : m ? m->rdm : VF_RDM_ASK;
+    return rdm == VF_RDM_UNSET ? VF_RDM_ASK : rdm;
 }
 
 static bool is_copied(const struct vf_mapping *m, const struct vf_vm_disk *disk)
 {
     const struct vf_disk_rule *rule = vf_mapping_rule_for(m, disk);
-    if (rule && (rule->skip || rule->claim)) {
+    if (rule && (rule->skip == VF_YES || rule->claim)) {
         return false;
     }
     enum vf_map_rdm rdm = vf_mapping_rdm_of(m, disk);

@@ -36,7 +36,7 @@ static void encode_tristate(const struct vf_mapping_field *f, const void *base, 
 static void encode_choice(const struct vf_mapping_field *f, const void *base, cJSON *object)
 {
     unsigned i = *VF_MAPPING_MEMBER_CONST(unsigned, base, f->offset);
-    vf_json_add_string(object, f->name, i ? f->choices[i] : NULL);
+    vf_json_add_string(object, f->name, i ? f->choices[i - f->has_unset] : NULL);
 }
 
 static void encode_number(const struct vf_mapping_field *f, const void *base, cJSON *object)

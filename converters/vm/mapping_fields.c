@@ -104,12 +104,13 @@ static const struct vf_mapping_field disk_fields[] = {
      .kind = VF_MAPPING_CHOICE,
      .help = "what becomes of it, if it is a raw device mapping",
      .choices = rdms,
+     .has_unset = true,
      OF_DISK(rdm)},
     {.name = "ioThread",
      .kind = VF_MAPPING_TRISTATE,
      .help = "an I/O thread of its own; by size and number of the disks unless told",
      OF_DISK(io_thread)},
-    {.name = "skip", .kind = VF_MAPPING_FLAG, .help = "leave the disk out", OF_DISK(skip)},
+    {.name = "skip", .kind = VF_MAPPING_TRISTATE, .help = "leave the disk out", OF_DISK(skip)},
 };
 static const struct vf_mapping_fields disk_entry = {disk_fields, COUNT(disk_fields),
                                                     sizeof(struct vf_disk_rule)};
@@ -278,6 +279,7 @@ static const struct vf_mapping_field fields[] = {
      .choices = rdms,
      OF(rdm)},
     {.name = "cdroms",
+     .has_unset = true,
      .kind = VF_MAPPING_CHOICE,
      .help = "what becomes of CD-ROM drives: drop, keep them empty, or keep them with the claims "
              "that isos names",

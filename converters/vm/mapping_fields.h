@@ -33,6 +33,8 @@ struct vf_mapping_field {
     bool (*is_valid)(const char *text);     /* TEXT, values of PAIRS; NULL: any text */
     bool (*is_valid_key)(const char *text); /* PAIRS */
     const char *expected;                   /* what is_valid takes: "a name of a storage class" */
+    bool has_unset;                         /* CHOICE: 0 is none of them, they count from 1 */
+    bool required;                          /* of an entry of a LIST, beside its first field */
     bool number_too;                        /* TEXT: a whole number is taken as its digits */
     uint32_t max;                           /* NUMBER */
     /* LIST and PAIRS: how many there are is a size_t at n_offset. */

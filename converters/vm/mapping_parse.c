@@ -139,7 +139,7 @@ static int parse_word(const struct vf_mapping_field *f, const struct place *at, 
     size_t i = 0;
     int rc = find_choice(f, at, &i, err);
     if (rc == 0 && f->kind == VF_MAPPING_CHOICE) {
-        *VF_MAPPING_MEMBER(unsigned, base, f->offset) = (unsigned)i;
+        *VF_MAPPING_MEMBER(unsigned, base, f->offset) = (unsigned)i + f->has_unset;
     } else if (rc == 0) {
         vf_replace_string(VF_MAPPING_MEMBER(char *, base, f->offset), f->choices[i]);
     }

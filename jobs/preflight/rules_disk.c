@@ -95,12 +95,7 @@ static void judge_delta(const struct vf_check *c, size_t i, const struct vf_vm_d
 
 static enum vf_map_rdm decision(const struct vf_check *c, size_t i)
 {
-    const struct vf_mapping *m = vf_check_mapping(c);
-    const struct vf_disk_rule *rule = m ? vf_mapping_disk_rule(m, c->vm, i) : NULL;
-    if (rule && rule->rdm != VF_RDM_ASK) {
-        return rule->rdm;
-    }
-    return m ? m->rdm : VF_RDM_ASK;
+    return vf_mapping_rdm_of(vf_check_mapping(c), &c->vm->disks[i]);
 }
 
 static void judge_rdm(const struct vf_check *c, size_t i, const struct vf_vm_disk *d,

@@ -120,7 +120,7 @@ static void test_drives__disks_of_both_lists_keep_their_order(void **state)
     struct vf_vm_disk copied[] = {three[1]};
     struct vf_vm_disk other[] = {three[0], three[2]};
     struct vf_disk_rule rules[] = {{.disk = TEXT("0"), .claim = TEXT("quorum")},
-                                   {.disk = TEXT("2"), .skip = true}};
+                                   {.disk = TEXT("2"), .skip = VF_YES}};
     struct manifest_check c = manifest_check_linux();
     c.vm.disks = copied;
     c.vm.n_disks = 1;

@@ -371,6 +371,23 @@ static void test_mapping_lay__what_is_over_goes_first(void **state)
 
 static void test_mapping_add_disk__reads_what_the_command_line_tells(void **state)
 {
+static void test_mapping_lay__no_goes_before_yes(void **state)
+{
+    (void)state;
+    struct vf_mapping m = {0}, over = {0};
+    struct vf_vm_disk disk = {.rdm = true};
+    assert_int_equal(vf_mapping_rdm_of(&m, &disk), VF_RDM_ASK);
+    assert_int_equal(
+        load(&m, "  rdm: copy\n  disks:\n    - {disk: 0, skip: true, rdm: ignore}\n", NULL), 0);
+    assert_int_equal(vf_mapping_rdm_of(&m, &disk), VF_RDM_IGNORE);
+    assert_int_equal(vf_mapping_add_disk(&over, "0:skip=no,rdm=ask", NULL), 0);
+    assert_int_equal(vf_mapping_lay(&m, &over, NULL), 0);
+    assert_int_equal(m.disks[0].skip, VF_NO);
+    assert_int_equal(vf_mapping_rdm_of(&m, &disk), VF_RDM_ASK);
+    vf_mapping_release(&over);
+    vf_mapping_release(&m);
+}
+
     (void)state;
     struct vf_mapping m = {0};
     assert_int_equal(vf_mapping_add_disk(&m, "0:bus=sata,class=fast,volume-mode=Block", NULL), 0);
@@ -387,7 +404,7 @@ static void test_mapping_add_disk__reads_what_the_command_line_tells(void **stat
     assert_string_equal(m.disks[0].serial, "12");
     assert_int_equal(m.disks[0].io_thread, VF_YES);
     assert_string_equal(m.disks[1].disk, "Hard disk 2");
-    assert_true(m.disks[1].skip);
+    assert_int_equal(m.disks[1].skip, VF_YES);
     assert_string_equal(m.disks[2].disk, "[ds 1] a:b/a.vmdk");
     assert_string_equal(m.disks[2].claim, "x");
     assert_int_equal(m.disks[2].boot, 3);
@@ -505,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_mapping_add_disk__refuses_the_rest),
         cmocka_unit_test(test_mapping_add_storage__reads_class_and_modes),
         cmocka_unit_test(test_mapping_check__finds_what_does_not_go_together),
+        cmocka_unit_test(test_mapping_lay__no_goes_before_yes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

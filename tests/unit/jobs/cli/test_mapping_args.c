@@ -173,7 +173,8 @@ static void test_mapping_args__lie_over_the_file(void **state)
                               "  labels: {x: '1', y: '2'}\n");
     check_map("--mapping|@/m.yaml|--rdm|ask|--storage|ds=fast|--network|B=ignore|--label|y=3",
               "{\"diskBus\":\"scsi\",\"storage\":[{\"datastore\":\"ds\",\"storageClass\":\"fast\"},"
-              "{\"datastore\":\"*\",\"storageClass\":\"slow\"}],\"networks\":[{\"source\":\"B\","
+              "{\"datastore\":\"*\",\"storageClass\":\"slow\"}],\"rdm\":\"ask\",\"networks\":[{"
+              "\"source\":\"B\","
               "\"to\":\"ignore\"},{\"source\":\"A\",\"to\":\"pod\"}],\"labels\":{\"x\":\"1\",\"y\":"
               "\"3\"}}");
 }
