@@ -125,6 +125,7 @@ static const struct vf_mapping_field iso_fields[] = {
      .help = "claim that holds its content",
      .is_valid = vf_name_is_subdomain,
      .expected = a_claim,
+     .required = true,
      OF_ISO(claim)},
 };
 static const struct vf_mapping_fields iso_entry = {iso_fields, COUNT(iso_fields),
@@ -138,7 +139,8 @@ static const struct vf_mapping_field network_fields[] = {
     {.name = "to",
      .kind = VF_MAPPING_NETWORK,
      .help = VF_NETWORK_TARGETS,
-     .expected = VF_NETWORK_TARGETS},
+     .expected = VF_NETWORK_TARGETS,
+     .required = true},
 };
 static const struct vf_mapping_fields network_entry = {network_fields, COUNT(network_fields),
                                                        sizeof(struct vf_network_rule)};

@@ -264,6 +264,18 @@ static int key_of(const struct list *l, const struct place *at, char **ret_key,
     return parse_text(f, &key, ret_key, err);
 }
 
+/* What an entry that none like it was there before cannot do without. */
+static int check_whole(const struct list *l, const struct place *at, struct vf_error **err)
+{
+    for (size_t i = 0; i < l->of->n_fields; i++) {
+        const struct vf_mapping_field *f = &l->of->fields[i];
+        if (f->required && !cJSON_GetObjectItemCaseSensitive(at->node, f->name)) {
+            return fail(at, err, "\"%s\" is missing: %s", f->name, f->help);
+        }
+    }
+    return 0;
+}
+
 static int parse_list(const struct vf_mapping_field *f, const struct place *at, void *base,
                       struct vf_error **err)
 {
@@ -285,6 +297,9 @@ static int parse_list(const struct vf_mapping_field *f, const struct place *at, 
         }
         if (rc == 0 && i == VF_MAPPING_MAX_ENTRIES) {
             rc = fail(at, err, "the list has more than %d entries", VF_MAPPING_MAX_ENTRIES);
+        }
+        if (rc == 0 && i == *l.n) {
+            rc = check_whole(&l, &here, err);
         }
         if (rc == 0) {
             move_entry(&l, i, n);

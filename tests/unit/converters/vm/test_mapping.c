@@ -242,6 +242,8 @@ static void test_mapping__errors_name_place_path_and_what_was_expected(void **st
         {"  storageClass: Fast\n", "expected a name of a storage class, but there is \"Fast\""},
         {"  storageClass:\n", "expected a text, but there is nothing"},
         {"  preference: a/b/c\n", "expected \"auto\", NAME or KIND/NAME"},
+        {"  networks:\n    - {source: a}\n", "spec.networks[0]: \"to\" is missing"},
+        {"  isos:\n    - {file: a}\n", "spec.isos[0]: \"claim\" is missing"},
         {"  networks:\n    - {source: a, to: A_B}\n", "spec.networks[0].to: expected pod, "},
         {"  networks:\n    - {source: a, to: b=c}\n", "spec.networks[0].to: expected pod, "},
         {"  labels: {a: 1}\n", "spec.labels.a: expected a text, but there is 1"},
