@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/vm/mapping_checks.h"
 #include "converters/vm/names.h"
 #include "converters/vm/os_table_text.h"
 #include "importer/base/json.h"
@@ -84,12 +85,6 @@ static bool is_nic_model(const char *text)
     return is_one_of(text, models);
 }
 
-/* A name beside the table, not a way out of its folder. */
-static bool is_file_name(const char *text)
-{
-    return *text && *text != '.' && !strpbrk(text, "/\\\n") && strlen(text) <= 255;
-}
-
 static const struct field fields[] = {
     {"name", TEXT, offsetof(struct vf_os, name), vf_name_is_label, "a DNS label, such as rhel9"},
     {"match", PATTERNS, 0, NULL, NULL},
@@ -105,7 +100,7 @@ static const struct field fields[] = {
     {"hyperv", FLAG, offsetof(struct vf_os, hyperv), NULL, NULL},
     {"hostOnlyBootImage", FLAG, offsetof(struct vf_os, host_only_boot_image), NULL, NULL},
     {"unsupported", FLAG, offsetof(struct vf_os, unsupported), NULL, NULL},
-    {"templateFile", TEXT, offsetof(struct vf_os, template_file), is_file_name,
+    {"templateFile", TEXT, offsetof(struct vf_os, template_file), vf_mapping_is_file_name,
      "a file's name, without a folder"},
 };
 #define N_FIELDS (sizeof fields / sizeof *fields)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converters/vm/mapping_checks.h"
 #include "converters/vm/os_table.h"
 #include "converters/vm/template.h"
 #include "importer/base/mem.h"
@@ -51,6 +52,11 @@ int vf_mapping_read(const char *path, struct vf_mapping *m, struct vf_error **er
 static int read_template(const char *path, struct vf_mapping *m, struct vf_error **err)
 {
     char *text = NULL;
+    if (!vf_mapping_is_text(path)) {
+        return vf_error_set(err, VF_INVALID,
+                            "the name of the template's file is too long, or has control "
+                            "characters");
+    }
     int rc = read_text(path, "template", &text, err);
     if (rc == 0) {
         free(m->template_text);

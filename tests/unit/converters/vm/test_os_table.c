@@ -308,6 +308,7 @@ static void test_os_table__what_is_wrong_is_told_with_its_place(void **state)
         {HEAD "rows:\n- {name: a, match: [b], hyperv: 1}" ANY, "true or false"},
         {HEAD "rows:\n- {name: a, match: [b], family: bsd}" ANY, "linux, windows or other"},
         {HEAD "rows:\n- {name: a, match: [b], templateFile: ../x}" ANY, "without a folder"},
+        {HEAD "rows:\n- {name: a, match: [b], templateFile: a b.yaml}" ANY, "without a folder"},
         {HEAD "rows:\n- {name: a, match: [b], preference: A_b}" ANY, "VirtualMachineCluster"},
         {HEAD "rows:\n- {name: A b, match: [b]}" ANY, "a DNS label"},
         {HEAD "rows:\n- {name: a, match: []}" ANY, "1 to 100 patterns"},

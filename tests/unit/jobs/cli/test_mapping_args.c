@@ -225,6 +225,7 @@ static void test_mapping_args__misuse_names_the_option(void **state)
 {
     (void)state;
     check_misuse("--cpu-model|a/b", "option \"--cpu-model\": ");
+    check_misuse("--template|a\x01", "control characters");
     check_misuse("--disk|0:bus=ide", "option \"--disk\": ");
     check_misuse("--storage|fast", "option \"--storage\": ");
     check_misuse("--iso|x.iso", "option \"--iso\": it wants FILE=CLAIM");
