@@ -219,6 +219,13 @@ static int check_disk(const struct vf_mapping *m, size_t i, struct vf_error **er
         vf_error_hint(err, "tell the claim of the LUN in the cluster by \"claim\"");
         return VF_INVALID;
     }
+    for (size_t j = 0; d->claim && j < i; j++) {
+        if (m->disks[j].claim && strcmp(m->disks[j].claim, d->claim) == 0) {
+            return vf_error_set(err, VF_INVALID,
+                                "disks \"%s\" and \"%s\" are to have the same claim \"%s\"",
+                                m->disks[j].disk, d->disk, d->claim);
+        }
+    }
     for (size_t j = 0; d->boot && j < i; j++) {
         if (m->disks[j].boot == d->boot) {
             return vf_error_set(err, VF_INVALID,

@@ -491,6 +491,8 @@ static void test_mapping_check__finds_what_does_not_go_together(void **state)
         {"  disks:\n    - {disk: 0, skip: true, boot: 1}\n", "to be left out, and to be booted"},
         {"  disks:\n    - {disk: 0, rdm: lun}\n", "is to be a LUN, but no claim is told"},
         {"  disks:\n    - {disk: 0, rdm: lun, claim: a}\n", NULL},
+        {"  disks:\n    - {disk: 0, claim: a}\n    - {disk: 1, claim: a}\n",
+         "\"0\" and \"1\" are to have the same claim \"a\""},
         {"  disks:\n    - {disk: 0, boot: 1}\n    - {disk: 1, boot: 1}\n",
          "\"0\" and \"1\" have the same place in the boot order"},
     };
