@@ -70,6 +70,10 @@ void vf_kubevirt_firmware(const struct vf_manifest_plan *plan, cJSON *domain,
         add_efi(plan, bootloader);
         return;
     }
+    if (plan->mapping->persistent_efi == VF_YES) {
+        vf_concerns_add(concerns, "mapping.persistent-efi",
+                        "EFI variables are to be kept, but the VM has a BIOS and none of them");
+    }
     vf_json_add_object(bootloader, "bios");
     if (plan->vm->firmware == VF_FIRMWARE_BIOS) {
         vf_origin_note_member(plan->origins, bootloader, "bios", VF_ORIGIN_SOURCE, "firmware bios");

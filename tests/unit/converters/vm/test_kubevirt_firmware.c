@@ -43,6 +43,8 @@ static void test_kubevirt_firmware__bootloader_table(void **state)
         c.mapping.persistent_efi = rows[i].persistent_efi;
         manifest_check_build(&c);
         manifest_check_expect(&c, DOMAIN "firmware.bootloader", rows[i].want);
+        bool in_vain = rows[i].firmware != VF_FIRMWARE_EFI && rows[i].persistent_efi == VF_YES;
+        manifest_check_concern(&c, "mapping.persistent-efi", in_vain ? "has a BIOS" : NULL);
         manifest_check_release(&c);
     }
 }

@@ -190,6 +190,18 @@ static void template_instancetype(struct check_world *w)
     template(w, "instancetype: {name: u1.small}");
 }
 
+static void efi_kept_of_bios(struct check_world *w)
+{
+    vm(w)->firmware = VF_FIRMWARE_BIOS;
+    w->mapping.persistent_efi = VF_YES;
+}
+
+static void efi_kept(struct check_world *w)
+{
+    w->vms[0].firmware = w->vms[1].firmware = VF_FIRMWARE_EFI;
+    w->mapping.persistent_efi = VF_YES;
+}
+
 static void template_disk(struct check_world *w)
 {
     template(w, "template: {spec: {volumes: [{name: scratch, emptyDisk: {capacity: 1Gi}}]}}");
@@ -417,6 +429,7 @@ static const struct check_case cases[] = {
     {"vm.tpm", VF_WARNING, "TPM", tpm, efi},
     {"vm.efi-variables", VF_INFORMATION, "EFI", efi, NULL},
     {"vm.snapshots", VF_INFORMATION, "1 snapshot:", snapshot, NULL},
+    {"mapping.persistent-efi", VF_INFORMATION, "BIOS", efi_kept_of_bios, efi_kept},
     {"vm.cpu-reservation", VF_INFORMATION, "1000 MHz", cpu_reserved, cpu_requested},
     {"vm.cpu-limit", VF_INFORMATION, "1000 MHz", cpu_limited, cpu_limit_kept},
     {"vm.memory-reservation", VF_INFORMATION, "1024 MB", memory_reserved, memory_requested},
