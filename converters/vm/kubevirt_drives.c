@@ -127,7 +127,6 @@ static void add_disks(const struct vf_manifest_plan *plan, struct vf_drives *dri
     }
 }
 
-static const char *iso_claim(const struct vf_mapping *m, const struct vf_vm_cdrom *cdrom)
 /* A datastore stands in brackets, which are a set of characters to fnmatch(3). */
 static bool iso_matches(const struct vf_iso_rule *rule, const struct vf_vm_cdrom *cdrom)
 {
@@ -150,6 +149,7 @@ bool vf_iso_rule_matches(const struct vf_iso_rule *rule, const struct vf_vm *vm)
     return false;
 }
 
+static const char *iso_claim(const struct vf_mapping *m, const struct vf_vm_cdrom *cdrom)
 {
     for (size_t i = 0; i < m->n_isos; i++) {
         if (iso_matches(&m->isos[i], cdrom)) {
@@ -159,7 +159,6 @@ bool vf_iso_rule_matches(const struct vf_iso_rule *rule, const struct vf_vm *vm)
     return NULL;
 }
 
-static void add_cdroms(const struct vf_manifest_plan *plan, struct vf_drives *drives,
 static void tell_unused_isos(const struct vf_manifest_plan *plan, struct vf_concerns *concerns)
 {
     for (size_t i = 0; i < plan->mapping->n_isos; i++) {
@@ -171,6 +170,7 @@ static void tell_unused_isos(const struct vf_manifest_plan *plan, struct vf_conc
     }
 }
 
+static void add_cdroms(const struct vf_manifest_plan *plan, struct vf_drives *drives,
                        struct vf_concerns *concerns)
 {
     enum vf_map_cdrom way = plan->mapping->cdroms;
@@ -236,8 +236,8 @@ void vf_drives_plan(const struct vf_manifest_plan *plan, struct vf_concerns *con
     struct vf_drives drives = {.nic_boot = vf_xcalloc(plan->vm->n_nics, sizeof(uint32_t))};
     add_disks(plan, &drives, concerns);
     add_cdroms(plan, &drives, concerns);
-    add_cloud_init(plan, &drives, concerns);
     tell_unused_isos(plan, concerns);
+    add_cloud_init(plan, &drives, concerns);
     vf_drives_choose_buses(plan, &drives, concerns);
     vf_drives_choose_boot(plan, &drives, concerns);
     vf_drives_choose_threads(plan, &drives, concerns);

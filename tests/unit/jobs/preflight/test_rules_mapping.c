@@ -301,18 +301,6 @@ static void iso(struct check_world *w)
     vm(w)->n_cdroms = 1;
 }
 
-static void empty_drive(struct check_world *w)
-{
-    iso(w);
-    vm(w)->cdroms[0].kind = VF_CDROM_EMPTY;
-    vf_replace_string(&vm(w)->cdroms[0].file, NULL);
-}
-
-static void empty_drive_kept(struct check_world *w)
-{
-    empty_drive(w);
-    w->mapping.cdroms = VF_CDROMS_EMPTY;
-}
 static void iso_rule(struct check_world *w, const char *file)
 {
     iso(w);
@@ -332,6 +320,18 @@ static void iso_there(struct check_world *w)
     iso_rule(w, "[fast] iso/*");
 }
 
+static void empty_drive(struct check_world *w)
+{
+    iso(w);
+    vm(w)->cdroms[0].kind = VF_CDROM_EMPTY;
+    vf_replace_string(&vm(w)->cdroms[0].file, NULL);
+}
+
+static void empty_drive_kept(struct check_world *w)
+{
+    empty_drive(w);
+    w->mapping.cdroms = VF_CDROMS_EMPTY;
+}
 
 /* --- NICs -------------------------------------------------------------------------------- */
 
@@ -421,6 +421,7 @@ static void bridge_down(struct check_world *w)
 static const struct check_case cases[] = {
     {"mapping.invalid", VF_CRITICAL, "\"No Class\"", bad_class, good_class},
     {"mapping.network-unused", VF_INFORMATION, "VM Netwrok", network_typo, network_of_one},
+    {"mapping.iso-unused", VF_INFORMATION, "\"[slow] iso/*\"", iso_typo, iso_there},
     {"mapping.disk-unused", VF_WARNING, "\"7\"", disk_typo, disk_there},
     {"vm.cpu-unknown", VF_WARNING, "CPUs", no_cpus, NULL},
     {"vm.memory-unknown", VF_WARNING, "memory", no_memory, NULL},
@@ -428,13 +429,12 @@ static const struct check_case cases[] = {
     {"vm.nested", VF_INFORMATION, "nested", nested, NULL},
     {"vm.tpm", VF_WARNING, "TPM", tpm, efi},
     {"vm.efi-variables", VF_INFORMATION, "EFI", efi, NULL},
-    {"vm.snapshots", VF_INFORMATION, "1 snapshot:", snapshot, NULL},
     {"mapping.persistent-efi", VF_INFORMATION, "BIOS", efi_kept_of_bios, efi_kept},
+    {"vm.snapshots", VF_INFORMATION, "1 snapshot:", snapshot, NULL},
     {"vm.cpu-reservation", VF_INFORMATION, "1000 MHz", cpu_reserved, cpu_requested},
     {"vm.cpu-limit", VF_INFORMATION, "1000 MHz", cpu_limited, cpu_limit_kept},
     {"vm.memory-reservation", VF_INFORMATION, "1024 MB", memory_reserved, memory_requested},
     {"vm.memory-limit", VF_INFORMATION, "1024 MB", memory_limited, memory_reserved},
-    {"mapping.iso-unused", VF_INFORMATION, "\"[slow] iso/*\"", iso_typo, iso_there},
     {"vm.memory-overcommitted", VF_WARNING, "1Gi", memory_requested, memory_requested_whole},
     {"vm.instancetype", VF_INFORMATION, "instance type", instancetype, preference},
     {"vm.instancetype-none", VF_WARNING, "large enough", instancetype_too_small, instancetype},
