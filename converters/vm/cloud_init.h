@@ -17,9 +17,10 @@
 #define VF_CLOUD_INIT_MAX_BYTES 2048
 
 /* KubeVirt gives the volume an instance ID of its own, so that cloud-init takes the guest for a new
- * machine: this keeps its host name, SSH host keys and users as they are. */
+ * machine: this keeps its host name, SSH host keys, users and package sources as they are. */
 #define VF_CLOUD_INIT_USER_DATA                                                                    \
-    "#cloud-config\npreserve_hostname: true\nssh_deletekeys: false\nusers: []\n"
+    "#cloud-config\npreserve_hostname: true\nssh_deletekeys: false\nusers: []\n"                   \
+    "apt: {preserve_sources_list: true}\n"
 
 /* NULL when no NIC that is left in, on an attachment, has a static address (the pod network gives
  * its own). All other NICs ask by DHCP, whatever is known of them: cloud-init sets up none that it

@@ -167,7 +167,7 @@ static void test_cloud_init__is_given_to_linux_that_wants_it(void **state)
     manifest_check_expect(&c, SPEC "volumes.0.name", "\"cloud-init\"");
     manifest_check_expect(&c, SPEC "volumes.0.cloudInitNoCloud.userData",
                           "\"#cloud-config\\npreserve_hostname: true\\nssh_deletekeys: false\\n"
-                          "users: []\\n\"");
+                          "users: []\\napt: {preserve_sources_list: true}\\n\"");
     manifest_check_origin(&c, SPEC "volumes.0", VF_ORIGIN_OPTION, "cloud-init");
     c.mapping.addresses = VF_ADDRESSES_IGNORE;
     manifest_check_build(&c);
