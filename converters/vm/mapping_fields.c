@@ -279,9 +279,9 @@ static const struct vf_mapping_field fields[] = {
      .help = "what becomes of raw device mappings: ask refuses them, copy takes the content, lun "
              "attaches the claim of the disk's rule, ignore leaves them out",
      .choices = rdms,
+     .has_unset = true,
      OF(rdm)},
     {.name = "cdroms",
-     .has_unset = true,
      .kind = VF_MAPPING_CHOICE,
      .help = "what becomes of CD-ROM drives: drop, keep them empty, or keep them with the claims "
              "that isos names",

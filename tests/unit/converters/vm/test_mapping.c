@@ -371,8 +371,6 @@ static void test_mapping_lay__what_is_over_goes_first(void **state)
     vf_mapping_release(&m);
 }
 
-static void test_mapping_add_disk__reads_what_the_command_line_tells(void **state)
-{
 static void test_mapping_lay__no_goes_before_yes(void **state)
 {
     (void)state;
@@ -390,6 +388,8 @@ static void test_mapping_lay__no_goes_before_yes(void **state)
     vf_mapping_release(&m);
 }
 
+static void test_mapping_add_disk__reads_what_the_command_line_tells(void **state)
+{
     (void)state;
     struct vf_mapping m = {0};
     assert_int_equal(vf_mapping_add_disk(&m, "0:bus=sata,class=fast,volume-mode=Block", NULL), 0);
@@ -522,11 +522,11 @@ int main(void)
         cmocka_unit_test(test_mapping_load__other_documents_are_refused),
         cmocka_unit_test(test_mapping_load__long_texts_and_lists_are_refused),
         cmocka_unit_test(test_mapping_lay__what_is_over_goes_first),
+        cmocka_unit_test(test_mapping_lay__no_goes_before_yes),
         cmocka_unit_test(test_mapping_add_disk__reads_what_the_command_line_tells),
         cmocka_unit_test(test_mapping_add_disk__refuses_the_rest),
         cmocka_unit_test(test_mapping_add_storage__reads_class_and_modes),
         cmocka_unit_test(test_mapping_check__finds_what_does_not_go_together),
-        cmocka_unit_test(test_mapping_lay__no_goes_before_yes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
