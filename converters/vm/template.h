@@ -28,8 +28,9 @@
 /* `text` is YAML: one document, apiVersion kubevirt.io/v1, kind VirtualMachine. `what` names it in
  * errors. VF_INVALID with line and column: fields beside those of a VirtualMachine (of which spec
  * and spec.template are looked at, and nothing below), dataVolumeTemplates and volumes that are
- * claims or cloud-init data (disks are the source's; what a filesystem shares is none), what is inferred from a volume, labels and annotations that are none, entries without
- * a name or with one that another has. Caller deletes. */
+ * claims or cloud-init data (disks are the source's; what a filesystem shares is none), what is
+ * inferred from a volume, labels and annotations that are none, entries without a name or with one
+ * that another has. Caller deletes. */
 int vf_template_parse(const char *text, const char *what, cJSON **ret_template,
                       struct vf_error **err);
 

@@ -64,15 +64,39 @@ static void check_cbt_off(const struct vf_check *c)
     }
 }
 
+static bool is_ours(const struct vf_vm_snapshot *s)
+{
+    static const char import[] = VF_SNAPSHOT_IMPORT_PREFIX;
+    return s->name && (strncmp(s->name, import, sizeof import - 1) == 0 ||
+                       strncmp(s->name, "vmferry-warm-", 13) == 0);
+}
+
+/* The first one that stays: a warm migration begins by removing those that an earlier start of it
+ * left. */
+static const struct vf_vm_snapshot *find_lasting(const struct vf_check *c, size_t *ret_n)
+{
+    const struct vf_vm_snapshot *first = NULL;
+    *ret_n = 0;
+    for (size_t i = 0; i < c->vm->n_snapshots; i++) {
+        const struct vf_vm_snapshot *s = &c->vm->snapshots[i];
+        if (!c->options->warm || !is_ours(s)) {
+            first = first ? first : s;
+            ++*ret_n;
+        }
+    }
+    return first;
+}
+
 static void check_cbt_snapshots(const struct vf_check *c)
 {
     const struct vf_vm *vm = c->vm;
-    if (c->options->warm && vm->n_snapshots && can_track(vm) && must_begin(vm)) {
+    size_t n;
+    const struct vf_vm_snapshot *s = find_lasting(c, &n);
+    if (c->options->warm && s && can_track(vm) && must_begin(vm)) {
         vf_found(c, NULL,
                  "changed-block tracking cannot begin while the VM has snapshots, and it has %zu "
                  "(\"%s\"%s)",
-                 vm->n_snapshots, vm->snapshots[0].name ? vm->snapshots[0].name : "",
-                 vm->n_snapshots > 1 ? ", ..." : "");
+                 n, s->name ? s->name : "", n > 1 ? ", ..." : "");
     }
 }
 
@@ -110,13 +134,6 @@ static void check_snapshot_chain(const struct vf_check *c)
     }
 }
 
-static bool is_ours(const struct vf_vm_snapshot *s)
-{
-    static const char import[] = VF_SNAPSHOT_IMPORT_PREFIX;
-    return s->name && (strncmp(s->name, import, sizeof import - 1) == 0 ||
-                       strncmp(s->name, "vmferry-warm-", 13) == 0);
-}
-
 static void check_snapshot_leftover(const struct vf_check *c)
 {
     for (size_t i = 0; i < c->vm->n_snapshots; i++) {
@@ -131,11 +148,12 @@ static void check_snapshot_leftover(const struct vf_check *c)
 
 static void check_snapshot_https(const struct vf_check *c)
 {
-    if (c->vm->n_snapshots && c->options->transport.kind == VF_TRANSPORT_HTTPS) {
+    size_t n;
+    if (find_lasting(c, &n) && c->options->transport.kind == VF_TRANSPORT_HTTPS) {
         vf_found(c, NULL,
                  "the VM has %zu snapshot%s: ranges of its disks' files do not hold all of "
                  "its content",
-                 c->vm->n_snapshots, vf_check_plural(c->vm->n_snapshots));
+                 n, vf_check_plural(n));
     }
 }
 
