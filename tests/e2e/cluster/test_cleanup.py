@@ -7,6 +7,7 @@ import pytest
 
 from harness import rbac
 from harness.cli import wait_until
+from harness.cluster import SAME_VMS
 from harness.pods import make_claim
 
 CLAIMS = "v1/persistentvolumeclaims"
@@ -183,7 +184,7 @@ def test_running_job_is_refused_unless_forced(
 ):
     process = start(
         *("import", *slow.arguments(), "--vm", "run01", "--to", "pvc", "--progress=json"),
-        *("--kubeconfig", kubeconfig, "--worker-image", "vmferry"),
+        *("--kubeconfig", kubeconfig, "--worker-image", "vmferry", *SAME_VMS),
     )
     copying = '"event":"progress"'
     wait_until(lambda: copying in process.out_so_far(), 120, "the copy")
