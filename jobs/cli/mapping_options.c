@@ -62,8 +62,9 @@ const struct vf_option vf_mapping_options[VF_N_MAPPING_OPTIONS] = {
     {.name = "disk",
      .kind = VF_OPTION_LIST,
      .value = "DISK:KEY=VALUE",
-     .help = "of one disk, by its number from 0, label, file or UUID: skip, or bus, class, "
-             "volume-mode, access-mode, claim (one that is there and is attached instead of a "
+     .help = "of one disk, by its number from 0 (not in a warm migration), label, file or UUID: "
+             "skip, or bus, class, volume-mode, access-mode, claim (one that is there and is "
+             "attached instead of a "
              "copy), serial, boot, rdm, io-thread; several behind commas: '1:bus=sata,class=fast'",
      OF(disks)},
     {.name = "disk-bus",
