@@ -55,10 +55,11 @@ static char *find_trouble(const char *path, bool is_there)
 
 void vf_folder_facts_get(const char *path, struct vf_folder_facts *ret)
 {
-    *ret = (struct vf_folder_facts){.known = path && *path};
-    if (!ret->known) {
+    *ret = (struct vf_folder_facts){0};
+    if (!path || !*path) {
         return;
     }
+    ret->known = true;
     char *vf_autofree copy = vf_xstrdup(path);
     struct stat st;
     struct statvfs v;

@@ -217,7 +217,7 @@ static const char *normalise_kind(const struct made_after *m, const char *kind)
     if (!kind || !*kind) {
         return vf_kube_kind(m->usual);
     }
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    for (size_t i = 0; i < sizeof kinds / sizeof(void *); i++) {
         if (strcasecmp(kind, vf_kube_kind(kinds[i])) == 0 ||
             strcasecmp(kind, kinds[i]->plural) == 0) {
             return vf_kube_kind(kinds[i]);
