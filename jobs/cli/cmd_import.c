@@ -67,12 +67,6 @@ static int pick_kind(struct vf_cli *cli, const struct import_args *args,
                              "\"--source\", \"--user\" and \"--password-file\" go with "
                              "\"--vm\" only");
     }
-    if (args->check.skip && options->kind != VF_IMPORT_VSPHERE) {
-        return vf_cli_misuse(
-            cli, err,
-            "option \"--skip-check\" goes with \"--vm\" only: what is in a file is "
-            "not judged by rules");
-    }
     if (args->no_quiesce && options->kind != VF_IMPORT_VSPHERE) {
         return vf_cli_misuse(cli, err, "option \"--no-quiesce\" goes with \"--vm\" only");
     }
